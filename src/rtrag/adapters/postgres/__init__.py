@@ -1,0 +1,1 @@
+"""PostgreSQL: change capture, snapshots, rows and the embedded server."""

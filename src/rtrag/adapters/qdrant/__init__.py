@@ -1,0 +1,1 @@
+"""Qdrant: point layout and the in-process Edge index."""

@@ -1,0 +1,1 @@
+"""Orchestration: the ingest loop, the indexer, search, answers, resync."""

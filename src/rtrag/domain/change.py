@@ -1,0 +1,96 @@
+"""Change events: what capture delivers, whatever the source."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeAlias
+
+from rtrag.domain.document import DocumentDraft, DocumentKey
+from rtrag.domain.position import Position
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upsert:
+    """A row was inserted, updated or copied.
+
+    ``previous_key`` is set when the primary key changed: the missing parts of the draft are then those of the
+    document that stood under it. A delete of the previous key comes before, in the same transaction.
+    """
+
+    position: Position
+    draft: DocumentDraft
+    commit_time: datetime | None = None
+    previous_key: DocumentKey | None = None
+    size: int = 0
+
+    @property
+    def key(self) -> DocumentKey:
+        return self.draft.key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delete:
+    """A row was deleted, or left the row filter."""
+
+    position: Position
+    key: DocumentKey
+    commit_time: datetime | None = None
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Truncate:
+    """A table was truncated."""
+
+    position: Position
+    table: str
+    commit_time: datetime | None = None
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unprocessable:
+    """A change that capture could not turn into a document: it becomes a dead letter at once."""
+
+    position: Position
+    key: DocumentKey
+    cause: str
+    payload: Mapping[str, str | None]
+    commit_time: datetime | None = None
+    size: int = 0
+
+
+DocumentChange: TypeAlias = Upsert | Delete | Unprocessable
+ChangeEvent: TypeAlias = DocumentChange | Truncate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransactionMark:
+    """A transaction whose commit the stream has shown: ``lsn`` is its commit LSN."""
+
+    xid: int
+    lsn: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """Everything the source has sent up to ``lsn`` has been delivered.
+
+    ``commit_time`` is that of the last transaction delivered, None for a keepalive.
+    """
+
+    lsn: int
+    commit_time: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeBatch:
+    """What was waiting at the source.
+
+    ``checkpoint`` is None while a transaction is only partly delivered. ``size`` is in bytes, as received.
+    """
+
+    events: tuple[ChangeEvent, ...]
+    checkpoint: Checkpoint | None
+    transactions: tuple[TransactionMark, ...] = ()
+    size: int = 0

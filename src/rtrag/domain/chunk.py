@@ -1,0 +1,127 @@
+"""Chunks: contiguous slices of a document's content, and the identities derived from them."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+from uuid import UUID, uuid5
+
+from rtrag.domain.document import Document, DocumentKey, Json
+
+Vector: TypeAlias = Sequence[float]
+ChunkKind: TypeAlias = Literal["body", "front_matter"]
+
+NAMESPACE = UUID("6f9b2c51-3c43-5a53-9d0f-0b1f5a5e7a10")
+_SEPARATOR = "\x1f"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chunk:
+    """A slice of the content with the headings it stands under.
+
+    The texts of a document's chunks, joined in order, are its content byte for byte. Front matter is a chunk
+    of its own that is searched by words alone: it has no dense vector.
+    """
+
+    text: str
+    heading_path: tuple[str, ...] = ()
+    kind: ChunkKind = "body"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdentifiedChunk:
+    """A chunk of a document with its identities.
+
+    Attributes:
+        id: uuid of the chunk point; everything stored in the point decides it, but for the position.
+        fingerprint: hash of what decides the dense vector; None for a chunk without one.
+        embedding_input: the text that the embedder gets; None for a chunk without a dense vector.
+    """
+
+    id: str
+    chunk: Chunk
+    fingerprint: str | None
+    embedding_input: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChunkingIdentity:
+    """What decides vectors besides the text: part of every fingerprint, checked at start."""
+
+    chunker_version: str
+    model_id: str
+    dimensions: int
+
+
+def embedding_input(document: Document, chunk: Chunk) -> str | None:
+    """The text that is embedded for a chunk; None where only words are indexed."""
+    if chunk.kind == "front_matter" or not chunk.text.strip():
+        return None
+    return f"{document.title}\n{chunk.text.strip()}" if document.title else chunk.text.strip()
+
+
+def lexical_text(title: str, heading_path: Sequence[str], text: str) -> str:
+    """The text whose words are indexed for a chunk."""
+    return "\n".join((title, *heading_path, text))
+
+
+def identify(document: Document, chunks: Sequence[Chunk], identity: ChunkingIdentity) -> tuple[IdentifiedChunk, ...]:
+    """Give each chunk its fingerprint and point id.
+
+    Equal chunks of one document are told apart by their occurrence, counted in order.
+    """
+    seen: dict[str, int] = {}
+    identified = []
+    for chunk in chunks:
+        text = embedding_input(document, chunk)
+        fingerprint = _hash(text, identity.chunker_version, identity.model_id) if text is not None else None
+        stored = _hash(
+            str(document.key),
+            document.title,
+            json.dumps(chunk.heading_path),
+            chunk.text,
+            chunk.kind,
+            canonical(document.filterable),
+            identity.chunker_version,
+            identity.model_id,
+        )
+        occurrence = seen[stored] = seen.get(stored, -1) + 1
+        identified.append(
+            IdentifiedChunk(
+                id=str(uuid5(NAMESPACE, f"chunk/{stored}/{occurrence}")),
+                chunk=chunk,
+                fingerprint=fingerprint,
+                embedding_input=text,
+            )
+        )
+    return tuple(identified)
+
+
+def manifest_id(key: DocumentKey) -> str:
+    """The uuid of a document's manifest point."""
+    return str(uuid5(NAMESPACE, f"manifest/{key}"))
+
+
+def table_id(table: str) -> str:
+    """The uuid of a table's point."""
+    return str(uuid5(NAMESPACE, f"table/{table}"))
+
+
+def source_id(source: str) -> str:
+    """The uuid of a source's point."""
+    return str(uuid5(NAMESPACE, f"source/{source}"))
+
+
+def content_hash(content: str) -> str:
+    """Hash of a whole content, hexadecimal."""
+    return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def canonical(values: Mapping[str, Json]) -> str:
+    """A mapping as JSON, the same for equal mappings."""
+    return json.dumps(values, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+
+def _hash(*parts: str) -> str:
+    return hashlib.sha256(_SEPARATOR.join(parts).encode("utf-8", "surrogatepass")).hexdigest()

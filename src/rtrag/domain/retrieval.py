@@ -1,0 +1,61 @@
+"""Search requests, hits, and what an answer rests on."""
+
+from dataclasses import dataclass
+
+from rtrag.domain.chunk import ChunkKind, Vector
+from rtrag.domain.conditions import Condition
+from rtrag.domain.document import DocumentKey
+from rtrag.domain.manifest import Manifest
+from rtrag.domain.position import Position
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchRequest:
+    """What the index is asked for: candidates by vector and by words.
+
+    ``tables`` empty means all. ``hidden_below`` holds floors that are not swept yet: of those tables only
+    chunks written above the floor are candidates.
+    """
+
+    vector: Vector | None
+    text: str
+    limit: int
+    tables: tuple[str, ...] = ()
+    conditions: tuple[Condition, ...] = ()
+    hidden_below: tuple[tuple[str, Position], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hit:
+    """A chunk point that a search found. ``score`` is the engine's: cosine for dense, BM25 for lexical."""
+
+    chunk_id: str
+    key: DocumentKey
+    text: str
+    title: str
+    heading_path: tuple[str, ...]
+    kind: ChunkKind
+    position: Position
+    score: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidates:
+    """Hits of the two searches, each best first."""
+
+    dense: tuple[Hit, ...] = ()
+    lexical: tuple[Hit, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passage:
+    """A visible hit: a chunk that its document's manifest lists. ``score`` is fused, between 0 and 1."""
+
+    hit: Hit
+    manifest: Manifest
+    score: float
+
+    @property
+    def ordinal(self) -> int:
+        """The chunk's place in its document, from 0."""
+        return self.manifest.chunk_ids.index(self.hit.chunk_id)

@@ -1,0 +1,108 @@
+"""Where changes come from."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from rtrag.domain.change import ChangeBatch, Upsert
+from rtrag.domain.document import DocumentDraft, DocumentKey
+from rtrag.domain.manifest import SourceState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchLimits:
+    """How much one micro-batch may hold: events, and bytes as received."""
+
+    events: int = 256
+    bytes: int = 4_000_000
+
+
+class ChangeSource(Protocol):
+    """An ordered stream of committed changes, delivered at least once.
+
+    Changes of one document arrive in the order of their positions; a restart repeats everything after the
+    last confirmed checkpoint.
+    """
+
+    async def next_batch(self, limits: BatchLimits) -> ChangeBatch:
+        """Wait until something is there, then return what is waiting, within the limits.
+
+        What is not pulled is not buffered without bound: backpressure reaches the server. Cancelling loses
+        nothing. Raises SourceInterruptedError when the stream broke (open it again) and ConfigurationError
+        when opening it again cannot help.
+        """
+        ...
+
+    async def confirm(self, lsn: int) -> None:
+        """Tell the source that everything up to this LSN is durable here; never goes backwards."""
+        ...
+
+    async def barrier(self) -> int:
+        """Commit something that passes through the stream after everything committed so far; return its LSN.
+
+        ``next_batch`` delivers a checkpoint at or above the returned LSN soon after, however idle the source.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceOpening:
+    """How capture starts: the state to record, and whether the tables have to be copied for a new epoch.
+
+    ``reason`` says in words why a copy is needed, None when the stream simply resumes. ``lost`` is true when
+    history was lost (slot gone or ahead), not merely never copied.
+    """
+
+    state: SourceState
+    copy: bool
+    reason: str | None
+    lost: bool = False
+
+
+class SnapshotReader(Protocol):
+    """Reads the tables as they stood at the consistent point of a new slot."""
+
+    def pages(self, table: str, size: int) -> AsyncIterator[Sequence[Upsert]]:
+        """The rows of a table in key order, ``size`` at a time, at position ``(epoch, 0, 0)``."""
+        ...
+
+    async def estimate(self, table: str) -> int:
+        """About how many rows the table has, for progress; never exact."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowRead:
+    """Rows read outside the stream.
+
+    Every transaction that committed at or before ``lsn`` is in what was read, unless ``missed()`` tells it was
+    still in progress in the reader's snapshot: ``xmin``, ``xmax`` and ``in_progress`` are that snapshot's.
+    """
+
+    lsn: int
+    xmin: int
+    xmax: int
+    in_progress: frozenset[int]
+    rows: tuple[DocumentDraft, ...]
+
+    def missed(self, xid: int) -> bool:
+        """Whether this transaction was not visible to the reader. ``xid`` has 32 bits, the snapshot 64."""
+        wide = (self.xmin & ~0xFFFFFFFF) | xid
+        if wide < self.xmin - 2**31:
+            wide += 2**32
+        return wide >= self.xmax or wide in self.in_progress
+
+
+class RowReader(Protocol):
+    """Reads rows as they are now, apart from the stream."""
+
+    async def read(self, keys: Sequence[DocumentKey]) -> RowRead:
+        """The rows of these keys; a key without a row is simply absent from the result.
+
+        Rows outside the table's row filter are absent too. Raises TransientError when the server is away.
+        """
+        ...
+
+    async def page(self, table: str, after: DocumentKey | None, size: int) -> RowRead:
+        """The next ``size`` rows of a table in key order (the database's order of the key columns)."""
+        ...

@@ -1,0 +1,51 @@
+"""Changes that could not be processed, kept until they are mended."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from rtrag.domain.document import DocumentKey, Json
+from rtrag.domain.position import Position
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetter:
+    """A change that failed: at most one open letter a document, the newest.
+
+    ``payload`` is for diagnosis alone: a replay reads the row as it is now.
+    """
+
+    key: DocumentKey
+    position: Position
+    cause: str
+    attempts: int
+    payload: Mapping[str, Json]
+    first_failed: datetime
+    last_failed: datetime
+
+
+class DeadLetters(Protocol):
+    """A durable set of open letters by document key."""
+
+    async def put(self, letter: DeadLetter) -> None:
+        """Keep a letter, durably, before returning. An open one of the document is replaced: ``attempts`` add
+        up and ``first_failed`` stays.
+        """
+        ...
+
+    async def open_keys(self, keys: Sequence[DocumentKey]) -> frozenset[DocumentKey]:
+        """Which of these documents have an open letter."""
+        ...
+
+    async def list(self, *, limit: int = 100, after: DocumentKey | None = None) -> Sequence[DeadLetter]:
+        """Open letters in key order."""
+        ...
+
+    async def close(self, key: DocumentKey) -> bool:
+        """Remove the document's letter; False if there was none."""
+        ...
+
+    async def count(self) -> int:
+        """How many are open."""
+        ...
