@@ -13,7 +13,6 @@ Vector: TypeAlias = Sequence[float]
 ChunkKind: TypeAlias = Literal["body", "front_matter"]
 
 NAMESPACE = UUID("6f9b2c51-3c43-5a53-9d0f-0b1f5a5e7a10")
-_SEPARATOR = "\x1f"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,11 +53,17 @@ class ChunkingIdentity:
     dimensions: int
 
 
-def embedding_input(document: Document, chunk: Chunk) -> str | None:
-    """The text that is embedded for a chunk; None where only words are indexed."""
-    if chunk.kind == "front_matter" or not chunk.text.strip():
+def embedding_input(title: str, chunk: Chunk) -> str | None:
+    """The text that is embedded for a chunk of a document; None where only words are indexed."""
+    text = chunk.text.strip()
+    if chunk.kind == "front_matter" or not text:
         return None
-    return f"{document.title}\n{chunk.text.strip()}" if document.title else chunk.text.strip()
+    return f"{title}\n{text}" if title else text
+
+
+def fingerprint_of(text: str, identity: ChunkingIdentity) -> str:
+    """The fingerprint of an embedding input."""
+    return _hash(text, identity.chunker_version, identity.model_id)
 
 
 def lexical_text(title: str, heading_path: Sequence[str], text: str) -> str:
@@ -74,8 +79,7 @@ def identify(document: Document, chunks: Sequence[Chunk], identity: ChunkingIden
     seen: dict[str, int] = {}
     identified = []
     for chunk in chunks:
-        text = embedding_input(document, chunk)
-        fingerprint = _hash(text, identity.chunker_version, identity.model_id) if text is not None else None
+        text = embedding_input(document.title, chunk)
         stored = _hash(
             str(document.key),
             document.title,
@@ -91,7 +95,7 @@ def identify(document: Document, chunks: Sequence[Chunk], identity: ChunkingIden
             IdentifiedChunk(
                 id=str(uuid5(NAMESPACE, f"chunk/{stored}/{occurrence}")),
                 chunk=chunk,
-                fingerprint=fingerprint,
+                fingerprint=None if text is None else fingerprint_of(text, identity),
                 embedding_input=text,
             )
         )
@@ -124,4 +128,4 @@ def canonical(values: Mapping[str, Json]) -> str:
 
 
 def _hash(*parts: str) -> str:
-    return hashlib.sha256(_SEPARATOR.join(parts).encode("utf-8", "surrogatepass")).hexdigest()
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

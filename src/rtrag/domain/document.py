@@ -54,7 +54,8 @@ class DocumentKey:
 class Document:
     """One row of a source table, mapped.
 
-    ``filterable`` is the part of the metadata that searches may filter by: scalars, or lists of scalars.
+    ``metadata`` is the row's, ``headers`` what the content's front matter says. ``filterable`` is the part of
+    both that searches may filter by: scalars, or lists of scalars.
     ``version`` is None where the table has no version column.
     """
 
@@ -62,6 +63,7 @@ class Document:
     title: str
     content: str
     metadata: Mapping[str, Json] = field(default_factory=dict)
+    headers: Mapping[str, Json] = field(default_factory=dict)
     filterable: Mapping[str, Json] = field(default_factory=dict)
     version: int | None = None
     format: Format = "text"

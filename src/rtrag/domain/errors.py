@@ -3,6 +3,7 @@
     RtragError
     |-- TransientError            retry with backoff
     |   |-- SourceInterruptedError
+    |   |-- EmbeddingUnavailableError
     |   `-- ServiceUnavailableError
     |-- TerminalError             this document cannot be processed: dead letter
     |-- ConfigurationError        stop; ``fix`` says what to change
@@ -39,6 +40,10 @@ class TransientError(RtragError):
 
 class SourceInterruptedError(TransientError):
     """The stream of changes was interrupted; reconnecting resumes it without loss."""
+
+
+class EmbeddingUnavailableError(TransientError):
+    """The embedder did not embed a text, for a reason that may pass."""
 
 
 class ServiceUnavailableError(TransientError):

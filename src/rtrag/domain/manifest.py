@@ -18,6 +18,7 @@ from rtrag.domain.position import Position
 class Manifest:
     """The one index record of a document: which chunks are its current ones, in order.
 
+    ``metadata`` is the row's, ``headers`` what the content's front matter says; both together are what people see.
     With ``deleted`` it is a tombstone: it lists nothing and guards against late events.
     """
 
@@ -29,6 +30,7 @@ class Manifest:
     commit_time: datetime | None = None
     content_hash: str = ""
     metadata: Mapping[str, Json] = field(default_factory=dict)
+    headers: Mapping[str, Json] = field(default_factory=dict)
     filterable: Mapping[str, Json] = field(default_factory=dict)
     format: Format = "text"
     deleted: bool = False

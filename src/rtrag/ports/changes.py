@@ -1,7 +1,7 @@
 """Where changes come from."""
 
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from rtrag.domain.change import ChangeBatch, Upsert
@@ -77,6 +77,7 @@ class RowRead:
 
     Every transaction that committed at or before ``lsn`` is in what was read, unless ``missed()`` tells it was
     still in progress in the reader's snapshot: ``xmin``, ``xmax`` and ``in_progress`` are that snapshot's.
+    ``rejected`` are rows that exist and cannot become documents, with the cause: not absent, so never to be deleted.
     """
 
     lsn: int
@@ -84,12 +85,15 @@ class RowRead:
     xmax: int
     in_progress: frozenset[int]
     rows: tuple[DocumentDraft, ...]
+    rejected: Mapping[DocumentKey, str] = field(default_factory=dict)
 
     def missed(self, xid: int) -> bool:
         """Whether this transaction was not visible to the reader. ``xid`` has 32 bits, the snapshot 64."""
         wide = (self.xmin & ~0xFFFFFFFF) | xid
         if wide < self.xmin - 2**31:
             wide += 2**32
+        elif wide > self.xmin + 2**31:
+            wide -= 2**32
         return wide >= self.xmax or wide in self.in_progress
 
 
@@ -105,4 +109,33 @@ class RowReader(Protocol):
 
     async def page(self, table: str, after: DocumentKey | None, size: int) -> RowRead:
         """The next ``size`` rows of a table in key order (the database's order of the key columns)."""
+        ...
+
+
+class Capture(Protocol):
+    """One opened connection to a source, with everything that belongs to it."""
+
+    @property
+    def opening(self) -> SourceOpening:
+        """How it starts."""
+        ...
+
+    @property
+    def source(self) -> ChangeSource: ...
+
+    @property
+    def snapshot(self) -> SnapshotReader | None:
+        """The reader for the copy; None when the stream simply resumes."""
+        ...
+
+    @property
+    def rows(self) -> RowReader: ...
+
+    @property
+    def broken_tables(self) -> Mapping[str, str]:
+        """Tables whose changes cannot be mapped any more, with the cause and the fix."""
+        ...
+
+    async def slot_health(self) -> Mapping[str, int | str | None]:
+        """What the server says of the slot: ``wal_status``, ``retained_bytes``, ``safe_wal_size``."""
         ...

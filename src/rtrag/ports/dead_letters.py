@@ -34,6 +34,10 @@ class DeadLetters(Protocol):
         """
         ...
 
+    async def get(self, key: DocumentKey) -> DeadLetter | None:
+        """The open letter of a document, None if there is none."""
+        ...
+
     async def open_keys(self, keys: Sequence[DocumentKey]) -> frozenset[DocumentKey]:
         """Which of these documents have an open letter."""
         ...

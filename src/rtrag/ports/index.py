@@ -72,6 +72,10 @@ class IndexScan(Protocol):
         """All chunk points, listed or not, with vectors, in pages."""
         ...
 
+    async def tables(self) -> Sequence[TableState]:
+        """Every table that was ever written about, configured or not."""
+        ...
+
     async def counts(self) -> Mapping[str, int]:
         """Numbers for people: ``documents``, ``tombstones``, ``chunks``."""
         ...
