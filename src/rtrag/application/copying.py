@@ -7,7 +7,7 @@ from rtrag.application.freshness import Freshness
 from rtrag.application.ingest import Ingest
 from rtrag.application.status import CopyProgress
 from rtrag.application.totals import Totals
-from rtrag.domain.change import Upsert
+from rtrag.domain.change import DocumentChange
 from rtrag.domain.manifest import PutTableState, TableState
 from rtrag.domain.position import Position
 from rtrag.ports.changes import SnapshotReader
@@ -52,7 +52,7 @@ class Copier:
         if under_way is not None:
             await under_way
 
-    async def _index_page(self, table: str, page: Sequence[Upsert]) -> None:
+    async def _index_page(self, table: str, page: Sequence[DocumentChange]) -> None:
         await self._ingest.submit(page)
         progress = self._progress[table]
         self._progress[table] = CopyProgress(

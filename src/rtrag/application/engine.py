@@ -15,7 +15,7 @@ from rtrag.application.gate import FreshnessGate
 from rtrag.application.ingest import Ingest, Monitor
 from rtrag.application.refresh import Refresh
 from rtrag.application.status import Phase
-from rtrag.domain.errors import TransientError
+from rtrag.domain.errors import ConfigurationError, TransientError
 from rtrag.domain.manifest import PutSourceState, PutTableState, SourceState, TableState
 from rtrag.domain.position import MAX_LSN, Position, format_lsn
 from rtrag.ports.changes import Capture
@@ -52,8 +52,8 @@ class Engine:
         self._stop = asyncio.Event()
         self._problems = parts.monitor.problems
         self.phase: Phase = "starting"
-        self.unclean = False
         self.capture: Capture | None = None
+        self.connected = asyncio.Event()
         self._problems.set("phase", "Starting: not connected to PostgreSQL yet.")
 
     def stop(self) -> None:
@@ -63,7 +63,6 @@ class Engine:
     async def run(self) -> None:
         """Open, stream, reopen after interruptions. Raises ConfigurationError when only a person can help."""
         parts = self._parts
-        self.unclean = await parts.index.state() == "unclean"
         delay = 0.1
         while not self._stop.is_set():
             try:
@@ -71,8 +70,11 @@ class Engine:
                 async with parts.open_capture(recorded, copied) as capture:
                     delay = 0.1
                     await self._session(capture)
-            except TransientError as error:
+            except (TransientError, ConfigurationError) as error:
+                if isinstance(error, ConfigurationError) and not self.connected.is_set():
+                    raise  # at the start a person is there to mend it; later, mending it in the database is enough
                 parts.monitor.totals.add("reconnects")
+                self.connected.set()
                 self._problems.set("source", f"No stream of changes at the moment, reconnecting: {error}")
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._stop.wait(), delay * random.uniform(0.5, 1.5))  # noqa: S311
@@ -129,6 +131,7 @@ class Engine:
     async def _connected(self, capture: Capture) -> AsyncIterator[None]:
         parts = self._parts
         self.capture = capture
+        self.connected.set()
         parts.gate.connect(capture.source)
         parts.refresh.connect(capture)
         try:
@@ -152,7 +155,6 @@ class Engine:
                 "catching_up",
                 f"Catching up: at {format_lsn(parts.freshness.applied_lsn)}, up to {format_lsn(target)}.",
             )
-        self.unclean = False
         self.phase = "live"
         self._problems.clear("phase")
 

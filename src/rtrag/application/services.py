@@ -154,3 +154,4 @@ class Services:
     documents: Documents
     letters: Letters
     operations: Operations
+    postgres_url: str

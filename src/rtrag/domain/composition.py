@@ -29,11 +29,11 @@ class Composed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Composer:
-    """Makes documents of drafts. ``max_characters`` bounds a content; ``mappings`` are by table."""
+    """Makes documents of drafts. ``max_bytes`` bounds a content; ``mappings`` are by table."""
 
     mappings: Mapping[str, TableMapping]
     chunker: Chunker
-    max_characters: int
+    max_bytes: int
 
     def compose(self, draft: DocumentDraft) -> Composed:
         """Make the document of a complete draft.
@@ -42,10 +42,11 @@ class Composer:
         """
         if draft.content is MISSING or draft.title is MISSING or draft.metadata is MISSING or draft.incomplete:
             raise ValueError(f"{draft.key} lacks parts that capture could not send; read its row first")
-        if len(draft.content) > self.max_characters:
+        size = len(draft.content.encode("utf-8", "surrogatepass"))
+        if size > self.max_bytes:
             raise TerminalError(
-                f"{draft.key} has {len(draft.content)} characters, more than the limit of {self.max_characters}; "
-                "shorten it, or raise RTRAG_LIMITS__DOCUMENT_CHARACTERS and replay its dead letter"
+                f"{draft.key} has {size} bytes, more than the limit of {self.max_bytes}; shorten it, or raise "
+                "RTRAG_INDEXING__MAX_DOCUMENT_BYTES, restart, and replay its dead letter"
             )
         mapping = self.mappings[draft.key.table]
         chosen = mapping.format if mapping.format != "auto" else self.chunker.detect_format(draft.key.id, draft.content)

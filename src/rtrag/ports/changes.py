@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from rtrag.domain.change import ChangeBatch, Upsert
+from rtrag.domain.change import ChangeBatch, DocumentChange
 from rtrag.domain.document import DocumentDraft, DocumentKey
 from rtrag.domain.manifest import SourceState
 
@@ -62,8 +62,11 @@ class SourceOpening:
 class SnapshotReader(Protocol):
     """Reads the tables as they stood at the consistent point of a new slot."""
 
-    def pages(self, table: str, size: int) -> AsyncIterator[Sequence[Upsert]]:
-        """The rows of a table in key order, ``size`` at a time, at position ``(epoch, 0, 0)``."""
+    def pages(self, table: str, size: int) -> AsyncIterator[Sequence[DocumentChange]]:
+        """The rows of a table in key order, ``size`` at a time, at position ``(epoch, 0, 0)``.
+
+        Rows that cannot be mapped come as Unprocessable.
+        """
         ...
 
     async def estimate(self, table: str) -> int:

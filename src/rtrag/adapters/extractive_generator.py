@@ -1,0 +1,57 @@
+"""Answers made of the passages' own sentences: no key, no network, under a millisecond or so."""
+
+from collections.abc import AsyncIterator, Sequence
+from math import sqrt
+
+from rtrag.domain.chunk import Vector
+from rtrag.domain.extraction import Candidate, choose, shortlist
+from rtrag.domain.prompt import AnswerDraft, CitedSpan, ContextPassage
+from rtrag.ports.embedding import Embedder
+from rtrag.ports.generation import TextDelta
+
+NOTHING_FOUND = "The documents found do not answer this question."
+
+
+class ExtractiveGenerator:
+    """Quotes the one to three sentences that answer best, each with its citation.
+
+    ``embedder`` compares the question with a handful of sentences; give one that costs microseconds, or None to
+    decide by words alone.
+    """
+
+    def __init__(self, embedder: Embedder | None) -> None:
+        self._embedder = embedder
+
+    @property
+    def model_id(self) -> str:
+        return f"extractive/1+{self._embedder.model_id}" if self._embedder else "extractive/1"
+
+    async def generate(self, question: str, passages: Sequence[ContextPassage]) -> AnswerDraft:
+        """See ``rtrag.ports.generation.Generator``; errors are the embedder's."""
+        candidates = shortlist(question, passages)
+        chosen = choose(candidates, await self._similarities(question, candidates))
+        if not chosen:
+            return AnswerDraft(text=NOTHING_FOUND, citations=(), sufficient=False)
+        return AnswerDraft(
+            text=" ".join(f"{' '.join(item.text.split())} [{item.number}]" for item in chosen),
+            citations=tuple(CitedSpan(number=item.number, quote=item.text) for item in chosen),
+            sufficient=True,
+        )
+
+    async def stream(self, question: str, passages: Sequence[ContextPassage]) -> AsyncIterator[TextDelta | AnswerDraft]:
+        """See ``rtrag.ports.generation.Generator``: the whole text is one piece."""
+        draft = await self.generate(question, passages)
+        yield TextDelta(text=draft.text)
+        yield draft
+
+    async def _similarities(self, question: str, candidates: Sequence[Candidate]) -> list[float]:
+        if self._embedder is None or not candidates:
+            return [0.0] * len(candidates)
+        texts = [question, *(candidate.text for candidate in candidates)]
+        asked, *vectors = await self._embedder.embed(texts, input_type="query")
+        return [_cosine(asked, vector) for vector in vectors]
+
+
+def _cosine(one: Vector, other: Vector) -> float:
+    lengths = sqrt(sum(x * x for x in one)) * sqrt(sum(y * y for y in other))
+    return sum(x * y for x, y in zip(one, other, strict=True)) / lengths if lengths else 0.0

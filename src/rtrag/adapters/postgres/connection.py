@@ -1,0 +1,168 @@
+"""Connections to the source database, and what PostgreSQL's errors mean to us."""
+
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from rtrag.domain.errors import ConfigurationError, RtragError, ServiceUnavailableError
+
+APPLICATION_NAME: Final = "rtrag"
+
+# Text output must not depend on who asks: stream, copy and reads have to give the same text for the same value.
+SESSION: dict[str, str] = {
+    "DateStyle": "ISO,YMD",
+    "IntervalStyle": "postgres",
+    "TimeZone": "UTC",
+    "bytea_output": "hex",
+    "extra_float_digits": "1",
+    "client_encoding": "UTF8",
+}
+# Seconds, but for tcp_user_timeout, in milliseconds: a peer that is gone is noticed in about a minute.
+_NETWORK: Mapping[str, str] = {
+    "connect_timeout": "10",
+    "keepalives_idle": "30",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "60000",
+}
+
+Connection = psycopg.AsyncConnection[tuple[Any, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Meaning:
+    what: str
+    fix: str
+
+
+_CONFIGURATION: Mapping[str, _Meaning] = {
+    "42501": _Meaning("The role lacks a privilege", "grant it, see docs/least-privilege.md for all that is needed"),
+    "42P01": _Meaning("A table does not exist", "correct the table's name (schema.table) in the configuration"),
+    "42703": _Meaning("A column does not exist", "correct the column's name in the configuration"),
+    "3D000": _Meaning("The database does not exist", "correct the database's name in the URL"),
+    "28P01": _Meaning("The password is not accepted", "correct user and password in the URL"),
+    "28000": _Meaning("The server does not let this role in", "correct the URL, or pg_hba.conf on the server"),
+    "25006": _Meaning("The server only accepts reads", "point the URL to the primary"),
+}
+# Failures while connecting carry no SQLSTATE, only the server's words.
+_CONNECT_WORDS: Mapping[str, str] = {
+    "password authentication failed": "28P01",
+    "no pg_hba.conf entry": "28000",
+    "no password supplied": "28P01",
+    "must be superuser or replication role": "42501",
+    "permission denied to start WAL sender": "42501",
+}
+
+
+def _state_of(error: psycopg.Error) -> str | None:
+    if error.sqlstate:
+        return error.sqlstate
+    message = str(error)
+    for words, state in _CONNECT_WORDS.items():
+        if words in message:
+            return state
+    if 'role "' in message and "does not exist" in message:
+        return "28000"
+    return "3D000" if 'database "' in message and "does not exist" in message else None
+
+
+def domain_error(error: psycopg.Error, doing: str) -> RtragError:
+    """What to do about an error of PostgreSQL that came up while ``doing``."""
+    words = " ".join(str(error).split()) or type(error).__name__
+    meaning = _CONFIGURATION.get(_state_of(error) or "")
+    if meaning is not None:
+        return ConfigurationError(f"{meaning.what}, while {doing}: {words}.", fix=meaning.fix)
+    if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError | psycopg.InternalError):
+        return ServiceUnavailableError(f"PostgreSQL failed while {doing}: {words}")
+    return ConfigurationError(
+        f"PostgreSQL refused while {doing}: {words}.", fix="change what the server's message names"
+    )
+
+
+@contextmanager
+def mapped(doing: str) -> Iterator[None]:
+    """Turn PostgreSQL's errors into ours."""
+    try:
+        yield
+    except psycopg.Error as exc:
+        raise domain_error(exc, doing) from exc
+
+
+def conninfo(url: str, settings: Mapping[str, str] | None = None, **parameters: str) -> str:
+    """The connection string: ours for the session, the URL's for everything else that it names."""
+    try:
+        given = {name: str(value) for name, value in conninfo_to_dict(url).items() if value is not None}
+    except psycopg.ProgrammingError as exc:
+        raise ConfigurationError(
+            f"The URL of PostgreSQL cannot be read: {' '.join(str(exc).split())}.",
+            fix="write it as postgresql://user:password@host:5432/database",
+        ) from exc
+    session = {**SESSION, **(settings or {})}
+    ours = " ".join(f"-c {name}={value}" for name, value in session.items() if name != "client_encoding")
+    given["options"] = f"{given.get('options', '')} {ours}".strip()
+    fixed = {"application_name": APPLICATION_NAME, "client_encoding": session["client_encoding"], **parameters}
+    return make_conninfo("", **{**_NETWORK, **given, **fixed})
+
+
+async def connect(url: str, settings: Mapping[str, str] | None = None, **parameters: str) -> Connection:
+    """An autocommit connection. Raises ConfigurationError or ServiceUnavailableError."""
+    with mapped("connecting to PostgreSQL"):
+        connection = await psycopg.AsyncConnection.connect(
+            conninfo(url, settings, **parameters), autocommit=True, cursor_factory=psycopg.AsyncRawCursor
+        )
+        if connection.info.parameter_status("server_encoding") == "SQL_ASCII":
+            # Such a database may hold any bytes; asked for UTF-8, the server would end the stream at the first odd one.
+            await connection.execute("SET client_encoding TO SQL_ASCII")
+        return connection
+
+
+@asynccontextmanager
+async def connected(url: str, settings: Mapping[str, str] | None = None) -> AsyncIterator[Connection]:
+    """A connection for the length of a block."""
+    connection = await connect(url, settings)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+class Reconnecting:
+    """A connection that is opened when first needed, and again after it broke."""
+
+    def __init__(self, url: str, settings: Mapping[str, str] | None = None) -> None:
+        self._url = url
+        self._settings = settings
+        self._connection: Connection | None = None
+
+    async def get(self) -> Connection:
+        """The open connection. Raises ConfigurationError or ServiceUnavailableError."""
+        if self._connection is None or self._connection.closed or self._connection.broken:
+            await self.close()
+            self._connection = await connect(self._url, self._settings)
+        return self._connection
+
+    async def close(self) -> None:
+        if self._connection is not None:
+            await self._connection.close()
+            self._connection = None
+
+
+async def rows(
+    connection: Connection, query: str, parameters: Sequence[object] = (), *, doing: str
+) -> list[tuple[Any, ...]]:
+    """All rows of a query; placeholders are $1, $2, …"""
+    with mapped(doing):
+        cursor = await connection.execute(query.encode(), parameters or None)
+        found = await cursor.fetchall()
+    return [tuple(_plain(value) for value in row) for row in found]
+
+
+def _plain(value: Any) -> Any:
+    """Names and numbers of the catalog as text, also where psycopg gives bytes (a database in SQL_ASCII)."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "backslashreplace")
+    return [_plain(item) for item in value] if isinstance(value, list) else value

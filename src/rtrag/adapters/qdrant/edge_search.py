@@ -1,0 +1,95 @@
+"""Search on Edge: a quantized scan rescored with the full vectors, and BM25, in one batch."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from qdrant_edge import (
+    EdgeShard,
+    Filter,
+    QuantizationSearchParams,
+    Query,
+    QueryBatchRequest,
+    QueryRequest,
+    SearchParams,
+)
+
+from rtrag.adapters.qdrant import edge_shards
+from rtrag.adapters.qdrant.edge_filters import search_filter
+from rtrag.adapters.qdrant.edge_state import EdgeState
+from rtrag.adapters.qdrant.lexical import Lexical
+from rtrag.adapters.qdrant.points import chunk_point
+from rtrag.domain.conditions import all_match
+from rtrag.domain.retrieval import Candidates, Hit, SearchRequest
+
+OVERSAMPLING: Final = 4.0
+
+
+class EdgeSearch:
+    """Runs search requests. ``exact`` scans the full vectors instead of the quantized ones."""
+
+    def __init__(self, state: EdgeState, lexical: Lexical, *, exact: bool) -> None:
+        self._state = state
+        self._lexical = lexical
+        self._dense_params = (
+            SearchParams(exact=True)
+            if exact
+            else SearchParams(quantization=QuantizationSearchParams(rescore=True, oversampling=OVERSAMPLING))
+        )
+
+    def candidates(self, request: SearchRequest) -> Candidates:
+        """Hits of both searches; engine filters may let through too much, so the rest is checked here."""
+        queries = self._queries(request)
+        match = search_filter(request, self._state.filter_indexes)
+        found: dict[str, tuple[Hit, ...]] = {}
+        limit = request.limit
+        pending = list(queries)
+        while pending:
+            pages = _run(self._state.chunks, [queries[name] for name in pending], limit, match)
+            for name, page in zip(tuple(pending), pages, strict=True):
+                hits = _matching(request, page)
+                if len(hits) >= request.limit or len(page) < limit:
+                    found[name] = tuple(hits[: request.limit])
+                    pending.remove(name)
+            limit *= 4
+        return Candidates(dense=found.get(edge_shards.DENSE, ()), lexical=found.get(edge_shards.LEXICAL, ()))
+
+    def _queries(self, request: SearchRequest) -> dict[str, tuple[Query, SearchParams | None]]:
+        queries: dict[str, tuple[Query, SearchParams | None]] = {}
+        if request.vector is not None:
+            nearest = Query.Nearest(list(request.vector), using=edge_shards.DENSE)
+            queries[edge_shards.DENSE] = (nearest, self._dense_params)
+        words = self._lexical.query(request.text)
+        if words is not None:
+            queries[edge_shards.LEXICAL] = (Query.Nearest(words, using=edge_shards.LEXICAL), None)
+        return queries
+
+
+def _run(
+    shard: EdgeShard, queries: Sequence[tuple[Query, SearchParams | None]], limit: int, match: Filter | None
+) -> list[list[Any]]:
+    requests = [
+        QueryRequest(query=query, limit=limit, filter=match, with_payload=True, params=params)
+        for query, params in queries
+    ]
+    return list(shard.query_batch(QueryBatchRequest(requests)))
+
+
+def _matching(request: SearchRequest, page: Sequence[Any]) -> list[Hit]:
+    hits = []
+    for scored in page:
+        found = edge_shards.stored(scored)
+        point = chunk_point(found.id, found.payload, None)
+        if all_match(request.conditions, point.filterable):
+            hits.append(
+                Hit(
+                    chunk_id=point.id,
+                    key=point.key,
+                    text=point.text,
+                    title=point.title,
+                    heading_path=point.heading_path,
+                    kind=point.kind,
+                    position=point.position,
+                    score=scored.score,
+                )
+            )
+    return hits

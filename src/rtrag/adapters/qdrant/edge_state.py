@@ -1,0 +1,79 @@
+"""What is open: the two shards, what has been touched, what deletions have left behind."""
+
+from collections.abc import Iterable
+
+from qdrant_edge import EdgeShard, Point, UpdateOperation
+
+from rtrag.adapters.qdrant import edge_shards
+from rtrag.adapters.qdrant.edge_folder import EdgeFolder
+from rtrag.adapters.qdrant.points import upkeep_of, upkeep_payload
+from rtrag.domain.chunk import source_id
+
+_UPKEEP_ID = source_id("upkeep of the index")
+
+
+class EdgeState:
+    """The open shards of one folder; ``deleted_points`` counts deletions of chunks since the last compaction."""
+
+    def __init__(self, folder: EdgeFolder, chunks: EdgeShard, records: EdgeShard) -> None:
+        self.folder = folder
+        self.chunks = chunks
+        self.records = records
+        self.filter_indexes = edge_shards.filter_indexes(chunks)
+        self.deleted_points = self._recorded_deletions()
+        self._touched: set[str] | None = None
+
+    def touched(self, ids: Iterable[str]) -> None:
+        """Remember chunk points that changed while a compaction runs."""
+        if self._touched is not None:
+            self._touched.update(ids)
+
+    def start_tracking(self) -> None:
+        """From now on remember the ids of chunk points that change."""
+        self._touched = set()
+
+    def take_touched(self) -> list[str]:
+        """The ids that changed since the last call."""
+        taken, self._touched = sorted(self._touched or ()), set()
+        return taken
+
+    def stop_tracking(self) -> None:
+        """Forget what was remembered."""
+        self._touched = None
+
+    def ensure_filter_index(self, path: str) -> None:
+        """Make the payload index of a filterable path before the first value of it is written."""
+        name = edge_shards.plain(path)
+        if name not in self.filter_indexes:
+            edge_shards.create_filter_index(self.chunks, path)
+            self.filter_indexes[name] = path
+
+    def flush(self) -> None:
+        """Make everything written survive a power loss: chunks first, then what lists them.
+
+        The order matters: a manifest on disk whose chunks are not would hide the replay of its own change,
+        because the replay stops at the manifest's position. The write-ahead logs keep every single write over
+        the end of the process, whatever the moment. What remains is a power loss between two flushes, when the
+        system may have put pages of either shard on disk in any order: see ``edge_repair``.
+        """
+        self.chunks.flush()
+        point = Point(_UPKEEP_ID, {}, upkeep_payload(self.deleted_points))
+        self.records.update(UpdateOperation.upsert_points([point]))
+        self.records.flush()
+
+    def replace_chunks(self, chunks: EdgeShard, deleted_points: int) -> None:
+        """Use another shard for the chunk points, in which so many have been deleted."""
+        self.chunks.close()
+        self.chunks = chunks
+        self.filter_indexes = edge_shards.filter_indexes(chunks)
+        self.deleted_points = deleted_points
+
+    def close(self) -> None:
+        """Close the shards."""
+        self.chunks.close()
+        self.records.close()
+
+    def _recorded_deletions(self) -> int:
+        for found in edge_shards.retrieve(self.records, [_UPKEEP_ID]):
+            return upkeep_of(found.payload)
+        return 0

@@ -1,0 +1,237 @@
+"""The payload of each kind of point, as plain dictionaries: the same for Qdrant Edge and a Qdrant server.
+
+What filters and guards look at stands in fields of its own; everything else is one JSON text, ``record``. That
+keeps every value exact (an engine turns integers beyond 64 bits into floats) and is four times as fast to hand
+to Edge, which converts payloads value by value.
+
+    table     table of the document, on chunks, manifests and tombstones
+    kind      on records: manifest, tombstone, table, source, upkeep
+    epoch, lsn, ordinal    the position, comparable by filters; an LSN below 2**53 stays exact there
+    filter    on chunks: ``{field: {"text": ..., "number": ..., "flag": ...}}``, each a value or a list of them
+    record    the rest, as JSON
+"""
+
+import json
+import math
+import sys
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, Final, Literal, TypeAlias
+
+from rtrag.domain.chunk import ChunkingIdentity, Vector
+from rtrag.domain.document import DocumentKey, Json
+from rtrag.domain.manifest import ChunkPoint, Manifest, SourceState, TableState
+from rtrag.domain.position import Position
+
+Payload: TypeAlias = dict[str, Any]
+ValueType: TypeAlias = Literal["text", "number", "flag"]
+Comparison: TypeAlias = Literal["lt", "gt", "eq"]
+Clause: TypeAlias = tuple[tuple[str, Comparison, int], ...]
+
+TABLE: Final = "table"
+KIND: Final = "kind"
+RECORD: Final = "record"
+FILTER: Final = "filter"
+POSITION_FIELDS: Final = ("epoch", "lsn", "ordinal")
+MANIFEST_KINDS: Final = ("manifest", "tombstone")
+MAX_FLOAT: Final = sys.float_info.max
+_EXACT_INTEGER = 2**63
+
+
+def chunk_payload(point: ChunkPoint) -> Payload:
+    """The payload of a chunk point."""
+    record = {
+        "key": str(point.key),
+        "text": point.text,
+        "title": point.title,
+        "heading_path": point.heading_path,
+        "chunk_kind": point.kind,
+        "filterable": dict(point.filterable),
+    }
+    payload = _with_position(point.position, {TABLE: point.key.table, RECORD: _dump(record)})
+    if values := filter_values(point.filterable):
+        payload[FILTER] = values
+    return payload
+
+
+def chunk_point(chunk_id: str, payload: Mapping[str, Any], dense: Vector | None) -> ChunkPoint:
+    """Read back a chunk point."""
+    record = json.loads(payload[RECORD])
+    return ChunkPoint(
+        id=chunk_id,
+        key=DocumentKey.parse(record["key"]),
+        text=record["text"],
+        title=record["title"],
+        heading_path=tuple(record["heading_path"]),
+        kind=record["chunk_kind"],
+        filterable=record["filterable"],
+        position=position_of(payload),
+        dense=dense,
+    )
+
+
+def manifest_payload(manifest: Manifest) -> Payload:
+    """The payload of a manifest point."""
+    record = {
+        "key": str(manifest.key),
+        "chunk_ids": manifest.chunk_ids,
+        "title": manifest.title,
+        "version": manifest.version,
+        "commit_time": manifest.commit_time.isoformat() if manifest.commit_time else None,
+        "content_hash": manifest.content_hash,
+        "metadata": dict(manifest.metadata),
+        "filterable": dict(manifest.filterable),
+        "format": manifest.format,
+    }
+    kind = "tombstone" if manifest.deleted else "manifest"
+    return _with_position(manifest.position, {TABLE: manifest.key.table, KIND: kind, RECORD: _dump(record)})
+
+
+def manifest_of(payload: Mapping[str, Any]) -> Manifest:
+    """Read back a manifest."""
+    record = json.loads(payload[RECORD])
+    commit_time = record["commit_time"]
+    return Manifest(
+        key=DocumentKey.parse(record["key"]),
+        position=position_of(payload),
+        chunk_ids=tuple(record["chunk_ids"]),
+        title=record["title"],
+        version=record["version"],
+        commit_time=datetime.fromisoformat(commit_time) if commit_time else None,
+        content_hash=record["content_hash"],
+        metadata=record["metadata"],
+        filterable=record["filterable"],
+        format=record["format"],
+        deleted=payload[KIND] == "tombstone",
+    )
+
+
+def table_payload(state: TableState) -> Payload:
+    """The payload of a table point."""
+    floor = str(state.floor) if state.floor else None
+    return {KIND: "table", RECORD: _dump({"table": state.table, "floor": floor, "copied_epoch": state.copied_epoch})}
+
+
+def table_of(payload: Mapping[str, Any]) -> TableState:
+    """Read back the state of a table."""
+    record = json.loads(payload[RECORD])
+    floor = record["floor"]
+    return TableState(
+        table=record["table"],
+        floor=Position.parse(floor) if floor else None,
+        copied_epoch=record["copied_epoch"],
+    )
+
+
+def source_payload(state: SourceState) -> Payload:
+    """The payload of a source point."""
+    identity = state.identity
+    record = {
+        "name": state.name,
+        "system_identifier": state.system_identifier,
+        "timeline": state.timeline,
+        "slot": state.slot,
+        "epoch": state.epoch,
+        "durable_lsn": state.durable_lsn,
+        "identity": [identity.chunker_version, identity.model_id, identity.dimensions],
+    }
+    return {KIND: "source", RECORD: _dump(record)}
+
+
+def source_of(payload: Mapping[str, Any]) -> SourceState:
+    """Read back the state of a source."""
+    record = json.loads(payload[RECORD])
+    chunker_version, model_id, dimensions = record.pop("identity")
+    identity = ChunkingIdentity(chunker_version=chunker_version, model_id=model_id, dimensions=dimensions)
+    return SourceState(identity=identity, **record)
+
+
+def upkeep_payload(deleted_points: int) -> Payload:
+    """The payload of the point that counts what deleted chunks have left behind."""
+    return {KIND: "upkeep", RECORD: _dump({"deleted_points": deleted_points})}
+
+
+def upkeep_of(payload: Mapping[str, Any]) -> int:
+    """Read back the number of deleted chunk points."""
+    return int(json.loads(payload[RECORD])["deleted_points"])
+
+
+def position_of(payload: Mapping[str, Any]) -> Position:
+    """The position in a payload that has one."""
+    return Position(payload["epoch"], payload["lsn"], payload["ordinal"])
+
+
+def beyond(position: Position, direction: Literal["lt", "gt"]) -> tuple[Clause, ...]:
+    """The filter "position below/above this one": any of the clauses, all comparisons of a clause."""
+    epoch, lsn, ordinal = POSITION_FIELDS
+    return (
+        ((epoch, direction, position.epoch),),
+        ((epoch, "eq", position.epoch), (lsn, direction, position.lsn)),
+        ((epoch, "eq", position.epoch), (lsn, "eq", position.lsn), (ordinal, direction, position.ordinal)),
+    )
+
+
+def filter_values(filterable: Mapping[str, Json]) -> Payload:
+    """Filterable metadata split by type, because a payload index holds values of one type."""
+    fields: Payload = {}
+    for name, value in filterable.items():
+        by_type: dict[str, list[Any]] = {}
+        for element in value if isinstance(value, list) else (value,):
+            kind = value_type(element)
+            if kind is not None:
+                by_type.setdefault(kind, []).append(stored_value(element))
+        if by_type:
+            fields[_field_name(name)] = {
+                kind: values[0] if len(values) == 1 else values for kind, values in by_type.items()
+            }
+    return fields
+
+
+def filter_paths(payload: Mapping[str, Any]) -> Iterable[str]:
+    """The JSON paths of the filterable values in a chunk's payload; the last part is their type."""
+    for name, by_type in payload.get(FILTER, {}).items():
+        for kind in by_type:
+            yield f'{FILTER}."{name}".{kind}'
+
+
+def filter_path(field: str, kind: ValueType) -> str:
+    """The JSON path under which the values of a field stand."""
+    return f'{FILTER}."{_field_name(field)}".{kind}'
+
+
+def value_type(value: object) -> ValueType | None:
+    """Which of the typed fields holds a value; None for what no condition can match in an engine."""
+    if isinstance(value, bool):
+        return "flag"
+    if isinstance(value, str):
+        return "text"
+    if isinstance(value, int) or (isinstance(value, float) and not math.isnan(value)):
+        return "number"
+    return None
+
+
+def stored_value(value: object) -> object:
+    """A value as it stands in the typed field; flags are ``true`` and ``false``, since Edge takes them for 1 and 0."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return comparable(value) if isinstance(value, (int, float)) else value
+
+
+def comparable(number: float) -> float:
+    """A number as an engine can hold it; the order of any two stays, though they may become equal."""
+    if isinstance(number, int) and abs(number) < _EXACT_INTEGER:
+        return number
+    return float(min(max(number, -MAX_FLOAT), MAX_FLOAT))
+
+
+def _field_name(name: str) -> str:
+    return name.replace("%", "%25").replace('"', "%22").replace("\\", "%5C")
+
+
+def _with_position(position: Position, payload: Payload) -> Payload:
+    payload["epoch"], payload["lsn"], payload["ordinal"] = position.epoch, position.lsn, position.ordinal
+    return payload
+
+
+def _dump(record: Mapping[str, Any]) -> str:
+    return json.dumps(record, ensure_ascii=False, separators=(",", ":"))

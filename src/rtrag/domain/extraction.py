@@ -1,0 +1,183 @@
+"""Choosing the sentences of passages that answer a question, by shared words, cues and similarity.
+
+Two steps, so that only a few sentences need embedding: ``shortlist`` by words, then ``choose`` with similarities.
+"""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from rtrag.domain.prompt import ContextPassage
+from rtrag.domain.quotable import quotables
+
+_WORD = re.compile(r"\w+")
+_STOP_WORDS = frozenset(
+    "a about after all also am an and any are as at be because been being between both but by can could currently did"
+    " do does doing done for from had has have he her here him his how i if in into is it its itself just kind many me"
+    " more most much my no nor not of on one only or other our out over own same she should so some such than that the"
+    " their them then there these they this those through to too under until up us very was we were what when where"
+    " which while who whom whose why will with would you your tell please explain describe called name named".split()
+)
+_SUFFIXES = ("ations", "ation", "ingly", "edly", "ings", "ions", "ing", "ion", "ies", "ied", "ers", "est", "ed", "er",
+             "es", "ly", "al", "s", "e", "y")  # fmt: skip
+_NUMBER = re.compile(r"\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|twelve|hundred|thousand|million)s?\b")
+_DATE = re.compile(
+    r"\b1\d{3}\b|\b20\d{2}\b|\b(?:jan|feb|mar|apr|may|june|july|aug|sep|oct|nov|dec)|century|\b\d+s\b", re.IGNORECASE
+)
+_NAME = re.compile(r"(?<=[a-z,;(\"'] )[\"'(]*[A-Z][a-z]")
+_CUES: tuple[tuple[re.Pattern[str], re.Pattern[str]], ...] = (
+    (re.compile(r"\bwhen\b|\b(?:what|which) (?:year|date|day|month|century|decade)"), _DATE),
+    (re.compile(r"\bhow (?:many|much|old|long|far|large|big|tall|high|often)\b|\bwhat (?:percent|number)"), _NUMBER),
+    (re.compile(r"\bwho(?:se|m)?\b|\bwhere\b|\b(?:what|which) (?:city|country|person|company|state)"), _NAME),
+)
+
+SHORTLIST = 8
+MAX_SENTENCES = 3
+
+_CONTEXT_SHARE = 0.5
+_FIELD_BONUS = 1.0
+_CUE_BONUS = 0.12
+_PAIR_BONUS = 0.25
+_RANK_PENALTY = 0.05
+_SIMILARITY_WEIGHT = 0.6
+_FURTHER_FROM = 0.75
+_ENOUGH_COVERAGE = 0.3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A sentence of a passage that may answer the question.
+
+    ``score`` is by words alone; ``coverage`` is the share of the question's weight that the sentence and what it
+    stands under have in common.
+    """
+
+    number: int
+    text: str
+    score: float
+    coverage: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Unit:
+    passage: ContextPassage
+    text: str
+    field: tuple[str, ...]
+    words: tuple[str, ...]
+
+
+def shortlist(question: str, passages: Sequence[ContextPassage], limit: int = SHORTLIST) -> tuple[Candidate, ...]:
+    """The sentences most likely to answer by their words, best first; ties keep the order of the text."""
+    stem = _Stems()
+    asked = tuple(dict.fromkeys(stem.content(question)))
+    units = [
+        _Unit(passage=passage, text=unit.text, field=stem.content(unit.field or ""), words=stem.all(unit.text))
+        for passage in passages
+        for unit in quotables(passage.text)
+    ]
+    scoring = _Scoring(question, asked, units, stem)
+    scored = [scoring.candidate(unit) for unit in units]
+    scored.sort(key=lambda candidate: -candidate.score)
+    return tuple(scored[:limit])
+
+
+def choose(candidates: Sequence[Candidate], similarities: Sequence[float]) -> tuple[Candidate, ...]:
+    """The one to three candidates that answer best, best first; none when nothing answers.
+
+    ``similarities`` are cosines of the question and each candidate, in order; zeros leave the words to decide.
+    """
+    ranked = sorted(
+        (
+            (candidate.score + _SIMILARITY_WEIGHT * max(0.0, similarity), candidate)
+            for candidate, similarity in zip(candidates, similarities, strict=True)
+        ),
+        key=lambda pair: -pair[0],
+    )
+    if not ranked or ranked[0][1].coverage < _ENOUGH_COVERAGE:
+        return ()
+    best = ranked[0][0]
+    chosen: list[Candidate] = []
+    for score, candidate in ranked:
+        if len(chosen) == MAX_SENTENCES or score < best * _FURTHER_FROM:
+            break
+        if candidate.text not in {other.text for other in chosen}:
+            chosen.append(candidate)
+    return tuple(chosen)
+
+
+class _Scoring:
+    """Scores of units for one question. Rare words of the passages weigh more."""
+
+    def __init__(self, question: str, asked: tuple[str, ...], units: Sequence[_Unit], stem: "_Stems") -> None:
+        counts = Counter(word for unit in units for word in set(unit.words))
+        self._weights = {word: math.log(1.0 + (len(units) + 1) / (counts[word] + 0.5)) for word in asked}
+        self._total = sum(self._weights.values()) or 1.0
+        self._asked = frozenset(asked)
+        self._pairs = frozenset(zip(asked, asked[1:], strict=False))
+        lowered = question.lower()
+        self._cues = [answer for cue, answer in _CUES if cue.search(lowered)]
+        self._stem = stem
+        self._around: dict[int, frozenset[str]] = {}
+
+    def candidate(self, unit: _Unit) -> Candidate:
+        own = self._asked.intersection(unit.words)
+        around = self._context(unit.passage)
+        covered = self._weight(own)
+        under = self._weight(around - own)
+        score = covered + _CONTEXT_SHARE * under
+        score += self._field(unit) + self._hints(unit) - _RANK_PENALTY * (unit.passage.number - 1)
+        return Candidate(number=unit.passage.number, text=unit.text, score=score, coverage=covered + under)
+
+    def _weight(self, words: Iterable[str]) -> float:
+        return sum(self._weights[word] for word in words) / self._total
+
+    def _context(self, passage: ContextPassage) -> frozenset[str]:
+        around = self._around.get(passage.number)
+        if around is None:
+            words = self._stem.all(" ".join((passage.title, *passage.heading_path)))
+            around = self._around[passage.number] = self._asked.intersection(words)
+        return around
+
+    def _field(self, unit: _Unit) -> float:
+        """A header field whose name is asked for and whose value is news."""
+        if not unit.field or not self._asked.issuperset(unit.field):
+            return 0.0
+        news = any(word not in self._asked for word in unit.words[len(unit.field) :])
+        return _FIELD_BONUS + 0.1 * len(unit.field) if news else 0.0
+
+    def _hints(self, unit: _Unit) -> float:
+        hints = 0.0
+        if self._pairs:
+            together = sum(1 for pair in set(zip(unit.words, unit.words[1:], strict=False)) if pair in self._pairs)
+            hints += _PAIR_BONUS * together / len(self._pairs)
+        if any(answer.search(unit.text) for answer in self._cues):
+            hints += _CUE_BONUS
+        return hints
+
+
+class _Stems:
+    """Words of texts, lowered and without common endings; each word is worked out once."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, str] = {}
+
+    def all(self, text: str) -> tuple[str, ...]:
+        known = self._known
+        words = _WORD.findall(text.lower())
+        return tuple([known.get(word) or self._learn(word) for word in words])
+
+    def content(self, text: str) -> tuple[str, ...]:
+        """Without the words that carry no content, unless there are no others."""
+        words = [word for word in _WORD.findall(text.lower().replace("_", " ")) if word not in _STOP_WORDS]
+        return tuple([self._known.get(word) or self._learn(word) for word in words])
+
+    def _learn(self, word: str) -> str:
+        stem = word
+        for suffix in _SUFFIXES:
+            if word.endswith(suffix) and len(word) - len(suffix) >= 3:
+                stem = word[: -len(suffix)]
+                break
+        self._known[word] = stem
+        return stem

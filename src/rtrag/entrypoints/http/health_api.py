@@ -1,0 +1,150 @@
+"""Health, readiness, numbers, and the page that says what is here."""
+
+from importlib.metadata import version
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import HTMLResponse
+from pydantic import BaseModel, Field
+
+from rtrag.domain.errors import TransientError
+from rtrag.entrypoints.http.metrics import PROMETHEUS_TYPE, MetricsOut, metrics_json, metrics_text, wants_text
+from rtrag.entrypoints.http.wiring import json_response, metrics_of, problems, services_of
+
+router = APIRouter(tags=["health"])
+
+_PAGE = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>Real-Time RAG</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<style>body{{font:16px/1.5 system-ui;max-width:44rem;margin:3rem auto;padding:0 1rem}}code{{font-size:.95em}}</style>
+<h1>Real-Time RAG</h1>
+<p>Cited answers from PostgreSQL documents, true as of the last commit. Version {version}.</p>
+<ul>{links}</ul>
+</html>
+"""
+_LINKS = {
+    "/docs": "the API, to read and to try",
+    "/query": "POST a question",
+    "/collections": "what can be asked",
+    "/api/documents": "the documents",
+    "/api/pipeline/status": "what the pipeline is doing",
+    "/api/dead-letters": "changes that could not be processed",
+    "/ready": "whether questions can be answered",
+    "/metrics": "numbers",
+    "/api/metrics": "numbers",
+}
+
+
+class HealthOut(BaseModel):
+    """Whether the process lives, and how what it depends on is doing."""
+
+    status: str = Field(description="ok, or degraded: see problems.")
+    version: str
+    role: str
+    phase: str
+    ready: bool
+    lag_ms: float | None
+    dead_letters: int | None
+    problems: list[str]
+    model: str | None
+
+
+class ReadyOut(BaseModel):
+    """Whether questions can be answered and changes are taken."""
+
+    ready: bool
+    phase: str
+    problems: list[str] = Field(description="Why not, each with what to do.")
+
+
+def package_version() -> str:
+    """Version of the installed package."""
+    return version("rtrag")
+
+
+@router.get("/", include_in_schema=False)
+async def index(request: Request) -> Response:
+    """What is here."""
+    paths = {"/docs", *request.app.openapi()["paths"]}
+    links = "".join(
+        f'<li><a href="{path}"><code>{path}</code></a> {text}</li>' for path, text in _LINKS.items() if path in paths
+    )
+    return HTMLResponse(_PAGE.format(version=package_version(), links=links))
+
+
+@router.get("/health", summary="Liveness, with detail", response_model=HealthOut, responses=problems())
+async def health(request: Request) -> Response:
+    """Always 200 while the process lives; `status` and `problems` tell how what it depends on is doing."""
+    role: str = request.app.state.role
+    try:
+        status = await services_of(request).operations.status()
+    except TransientError as error:
+        return json_response(
+            HealthOut(
+                status="degraded",
+                version=package_version(),
+                role=role,
+                phase="unknown",
+                ready=False,
+                lag_ms=None,
+                dead_letters=None,
+                problems=[str(error)],
+                model=None,
+            )
+        )
+    return json_response(
+        HealthOut(
+            status="ok" if status.ready and not status.dead_letters else "degraded",
+            version=package_version(),
+            role=role,
+            phase=status.phase,
+            ready=status.ready,
+            lag_ms=status.lag_ms,
+            dead_letters=status.dead_letters,
+            problems=list(status.problems),
+            model=status.model,
+        )
+    )
+
+
+@router.get(
+    "/ready",
+    summary="Readiness",
+    response_model=ReadyOut,
+    responses={503: {"model": ReadyOut, "description": "Not ready, and why."}},
+)
+async def ready(request: Request) -> Response:
+    """200 when questions can be answered from a current index, otherwise 503 with the reasons."""
+    try:
+        status = await services_of(request).operations.status()
+    except TransientError as error:
+        answer = ReadyOut(ready=False, phase="unknown", problems=[str(error)])
+    else:
+        answer = ReadyOut(ready=status.ready, phase=status.phase, problems=list(status.problems))
+    if answer.ready:
+        return json_response(answer)
+    return json_response(answer, status=503, headers={"Retry-After": "1"})
+
+
+async def metrics(request: Request) -> Response:
+    """JSON by default; the Prometheus text format for a scraper or `Accept: text/plain`."""
+    status = await services_of(request).operations.status()
+    queries = metrics_of(request)
+    if wants_text(request.headers.get("accept", "")):
+        return Response(metrics_text(status, queries), media_type=PROMETHEUS_TYPE)
+    return json_response(metrics_json(status, queries))
+
+
+def metrics_router(path: str) -> APIRouter:
+    """The numbers under a path: ``/metrics`` of the query service, ``/api/metrics`` of the update service."""
+    numbers = APIRouter(tags=["health"])
+    numbers.add_api_route(
+        path,
+        metrics,
+        summary="Numbers",
+        response_model=MetricsOut,
+        responses={
+            200: {"content": {"text/plain": {"schema": {"type": "string"}}}},
+            **problems(401, 503),
+        },
+    )
+    return numbers

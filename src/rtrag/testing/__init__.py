@@ -1,0 +1,1 @@
+"""Parts for tests: fakes that keep the contracts of the real ones."""
