@@ -15,7 +15,7 @@ from rtrag.adapters.memory_cache import MemoryCache
 from rtrag.adapters.openai.embedder import OpenAIEmbedder
 from rtrag.adapters.openai.generator import OpenAIGenerator
 from rtrag.adapters.postgres.capture import CaptureSettings, Recorded, open_postgres_capture
-from rtrag.adapters.postgres.documents import open_document_store
+from rtrag.adapters.postgres.documents import open_document_stores
 from rtrag.adapters.postgres.embedded import open_embedded_postgres
 from rtrag.adapters.qdrant.edge import EdgeIndex, open_edge_index
 from rtrag.adapters.sqlite_dead_letters import open_sqlite_dead_letters
@@ -253,10 +253,12 @@ async def _services(stack: AsyncExitStack, core: _Core, engine: Engine, parts: P
 
 
 async def _stores(stack: AsyncExitStack, core: _Core) -> Mapping[str, DocumentStore]:
+    mappings = [collection.tables[0] for collection in core.collections.values()]
+    stores = await stack.enter_async_context(open_document_stores(core.postgres_url, mappings))
     return {
-        name: await stack.enter_async_context(open_document_store(core.postgres_url, collection.tables[0]))
+        name: stores[collection.tables[0].table]
         for name, collection in core.collections.items()
-        if collection.writable
+        if collection.tables[0].table in stores
     }
 
 
@@ -294,8 +296,9 @@ def _embedder(settings: Settings) -> Embedder:
 
 def _generator(settings: Settings, embedder: Embedder) -> Generator:
     match settings.generator:
-        case configured.ExtractiveGenerator() as chosen:
-            return ExtractiveGenerator(embedder, sentences=chosen.sentences)
+        case configured.ExtractiveGenerator():
+            # A remote embedder would cost a request for every question: then words alone decide.
+            return ExtractiveGenerator(embedder if isinstance(embedder, StaticEmbedder) else None)
         case configured.OpenAIGenerator() as chosen:
             client = _client(settings, chosen.base_url, chosen.timeout_seconds)
             return OpenAIGenerator(

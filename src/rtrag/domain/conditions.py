@@ -14,7 +14,7 @@ class Condition:
     """``field operator value``; ``in`` takes a tuple of values.
 
     A field whose value is a list matches when one of its elements does (``ne``: when none equals).
-    A missing field or a null matches only ``ne``.
+    A missing field or a null matches only ``ne``. Truth values have no order, and are not the numbers 0 and 1.
     """
 
     field: str
@@ -46,7 +46,9 @@ def _holds(operator: Operator, element: Json, value: Any) -> bool:
         return _same(element, value)
     if operator == "in":
         return any(_same(element, candidate) for candidate in value)
-    if isinstance(element, str) != isinstance(value, str) or isinstance(element, (list, dict)):
+    if isinstance(element, (bool, list, dict)) or isinstance(value, bool):
+        return False
+    if isinstance(element, str) != isinstance(value, str):
         return False
     return _COMPARISONS[operator](element, value)
 

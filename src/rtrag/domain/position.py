@@ -5,10 +5,14 @@ comparable; rows copied for an epoch carry ``(epoch, 0, 0)``: below every stream
 everything older.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Self
 
 MAX_LSN = 2**53  # Qdrant compares numbers as 64-bit floats: 8 PiB of WAL is where they stop being exact.
+# int() alone would take signs, blanks, underscores and prefixes, and tokens come from outside.
+_LSN = re.compile(r"([0-9A-Fa-f]{1,8})/([0-9A-Fa-f]{1,8})")
+_POSITION = re.compile(r"([0-9]{1,18}):([^:]*):(-?[0-9]{1,18})")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -31,8 +35,10 @@ class Position:
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read back what ``str()`` wrote; ValueError if it is not a position."""
-        epoch, lsn, ordinal = text.split(":")
-        return cls(int(epoch), parse_lsn(lsn), int(ordinal))
+        match = _POSITION.fullmatch(text)
+        if not match:
+            raise ValueError(f"not a position: {text!r}, expected epoch, LSN and ordinal as in 1:16/B374D848:0")
+        return cls(int(match[1]), parse_lsn(match[2]), int(match[3]))
 
     @classmethod
     def copied(cls, epoch: int) -> Self:
@@ -52,10 +58,10 @@ class Position:
 
 def parse_lsn(text: str) -> int:
     """``'16/B374D848'`` as a number of bytes; ValueError if it is not an LSN."""
-    high, separator, low = text.partition("/")
-    if not separator:
+    match = _LSN.fullmatch(text)
+    if not match:
         raise ValueError(f"not an LSN: {text!r}, expected two hexadecimal numbers as in 16/B374D848")
-    return (int(high, 16) << 32) + int(low, 16)
+    return (int(match[1], 16) << 32) + int(match[2], 16)
 
 
 def format_lsn(lsn: int) -> str:
