@@ -17,6 +17,7 @@ from rtrag.adapters.openai.generator import OpenAIGenerator
 from rtrag.adapters.postgres.capture import CaptureSettings, Recorded, open_postgres_capture
 from rtrag.adapters.postgres.documents import open_document_stores
 from rtrag.adapters.postgres.embedded import open_embedded_postgres
+from rtrag.adapters.postgres.replication import StreamTimes
 from rtrag.adapters.qdrant.edge import EdgeIndex, open_edge_index
 from rtrag.adapters.sqlite_dead_letters import open_sqlite_dead_letters
 from rtrag.adapters.static_embedder import StaticEmbedder
@@ -56,6 +57,7 @@ from rtrag.ports.generation import Generator
 SOURCE = "postgres"
 QUERY_VECTORS_BYTES = 4_000_000
 DRAIN_SECONDS = 30.0
+STATUS_SECONDS = 1.0  # how often an idle server is asked where it stands: bounds what an answer says of its lag
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,6 +170,7 @@ def _parts(core: _Core, ingest: Ingest, refresh: Refresh) -> Parts:
             name=SOURCE,
             slot=settings.source.slot,
             publication=settings.source.publication,
+            times=StreamTimes(status_interval=STATUS_SECONDS),
         )
         identity = core.composer.chunker.identity
         return open_postgres_capture(capture, Recorded(state=recorded, copied=copied, identity=identity))

@@ -3,6 +3,8 @@
 from collections.abc import AsyncIterator, Sequence
 from math import sqrt
 
+import numpy as np
+
 from rtrag.domain.chunk import Vector
 from rtrag.domain.extraction import Candidate, choose, shortlist
 from rtrag.domain.prompt import AnswerDraft, CitedSpan, ContextPassage
@@ -44,14 +46,17 @@ class ExtractiveGenerator:
         yield TextDelta(text=draft.text)
         yield draft
 
-    async def _similarities(self, question: str, candidates: Sequence[Candidate]) -> list[float]:
-        if self._embedder is None or not candidates:
-            return [0.0] * len(candidates)
+    async def _similarities(self, question: str, candidates: Sequence[Candidate]) -> list[float] | None:
+        if self._embedder is None:
+            return None
+        if not candidates:
+            return []
         texts = [question, *(candidate.text for candidate in candidates)]
         asked, *vectors = await self._embedder.embed(texts, input_type="query")
         return [_cosine(asked, vector) for vector in vectors]
 
 
 def _cosine(one: Vector, other: Vector) -> float:
-    lengths = sqrt(sum(x * x for x in one)) * sqrt(sum(y * y for y in other))
-    return sum(x * y for x, y in zip(one, other, strict=True)) / lengths if lengths else 0.0
+    first, second = np.asarray(one, np.float32), np.asarray(other, np.float32)
+    lengths = sqrt(float(first.dot(first)) * float(second.dot(second)))
+    return float(first.dot(second)) / lengths if lengths else 0.0

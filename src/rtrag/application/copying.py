@@ -13,6 +13,8 @@ from rtrag.domain.position import Position
 from rtrag.ports.changes import SnapshotReader
 from rtrag.ports.index import Index
 
+TURN = 100  # documents indexed before a live change gets its turn
+
 
 class Copier:
     """Copies tables; ``progress`` says how far it is."""
@@ -53,7 +55,8 @@ class Copier:
             await under_way
 
     async def _index_page(self, table: str, page: Sequence[DocumentChange]) -> None:
-        await self._ingest.submit(page)
+        for start in range(0, len(page), TURN):
+            await self._ingest.submit(page[start : start + TURN])
         progress = self._progress[table]
         self._progress[table] = CopyProgress(
             table=table, copied=progress.copied + len(page), rows=max(progress.rows, progress.copied + len(page))

@@ -102,12 +102,11 @@ class Engine:
         self._problems.clear("source")
         async with self._connected(capture):
             tasks: list[asyncio.Task[Any]] = [
-                asyncio.create_task(parts.ingest.run(capture), name="ingest"),
                 asyncio.create_task(parts.ingest.flush_regularly(capture, opening.state), name="flush"),
                 asyncio.create_task(parts.clean_up.run(), name="clean up"),
                 asyncio.create_task(self._become_current(capture), name="become current"),
                 asyncio.create_task(self._compact(), name="compact"),
-                asyncio.create_task(self._stop.wait(), name="stop"),
+                asyncio.create_task(parts.ingest.run(capture, self._stop), name="ingest"),
             ]
             try:
                 await self._until_stopped(tasks)
@@ -120,7 +119,7 @@ class Engine:
 
     @staticmethod
     async def _until_stopped(tasks: list["asyncio.Task[Any]"]) -> None:
-        """Wait for the stop signal (the last task); raise what kills any other task."""
+        """Wait for the end of the ingest loop (the last task); raise what kills any task."""
         pending = set(tasks)
         while tasks[-1] in pending:
             done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)

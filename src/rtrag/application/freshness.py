@@ -3,11 +3,13 @@
 import asyncio
 import time
 from collections.abc import Callable, Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 
 from rtrag.domain.change import Checkpoint
 from rtrag.domain.document import DocumentKey
 from rtrag.domain.freshness import AsOf
+
+BACKLOG_SECONDS = 1.0  # commits that arrive later than this after they were made tell of a backlog at the server
 
 
 class Freshness:
@@ -17,8 +19,15 @@ class Freshness:
     tables are still being copied nothing is claimed. *durable* survives a crash.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
         self._clock = clock
+        self._wall_clock = wall_clock
+        self._commit_heard = float("-inf")
+        self._commit_delay = 0.0
         self.epoch = 0
         self.applied_lsn = 0
         self.durable_lsn = 0
@@ -49,9 +58,20 @@ class Freshness:
         self._wake_positions()
 
     def received(self, checkpoint: Checkpoint) -> float:
-        """Note what the source has sent; returns the moment, to be given to ``advance``."""
+        """Note what the source has sent; returns the moment as of which it is current, for ``advance``.
+
+        A commit is current as of when it was made. A keepalive is current as of now, unless old commits are still
+        arriving: then the server has more that it has not sent.
+        """
         self.received_lsn = max(self.received_lsn, checkpoint.lsn)
-        return self._clock()
+        now = self._clock()
+        if checkpoint.commit_time is not None:
+            self._commit_delay = max(0.0, (self._wall_clock() - checkpoint.commit_time).total_seconds())
+            self._commit_heard = now
+            return now - self._commit_delay
+        if self._commit_delay > BACKLOG_SECONDS and now - self._commit_heard < BACKLOG_SECONDS:
+            return now - self._commit_delay
+        return now
 
     def documents_visible(self, keys: Iterable[DocumentKey]) -> None:
         """These documents were switched: wake who waits for one of them."""
@@ -62,12 +82,12 @@ class Freshness:
                 if not waiter.done():
                     waiter.set_result(None)
 
-    def advance(self, checkpoint: Checkpoint, received_at: float) -> None:
-        """Everything up to the checkpoint, received at that moment, is applied."""
+    def advance(self, checkpoint: Checkpoint, current_at: float) -> None:
+        """Everything up to the checkpoint, current as of that moment, is applied."""
         self.applied_lsn = max(self.applied_lsn, checkpoint.lsn)
         if checkpoint.commit_time is not None:
             self.commit_time = checkpoint.commit_time
-        self._current_at = received_at
+        self._current_at = current_at
         self._wake_positions()
 
     def lag_ms(self) -> float:

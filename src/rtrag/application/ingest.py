@@ -93,28 +93,29 @@ class Ingest:
         """The transactions that the stream has shown with a commit at or before ``lsn``, newest first."""
         return (mark for mark in reversed(self._transactions) if mark.lsn <= lsn)
 
-    async def run(self, capture: Capture) -> None:
-        """Pull and index until cancelled; raises what the source raises.
+    async def run(self, capture: Capture, stop: asyncio.Event) -> None:
+        """Pull and index until ``stop`` is set and the micro-batch under way is done; raises what the source raises.
 
-        Cancelling between batches loses nothing: what was not acknowledged comes again.
+        Cancelling loses nothing either: what was not acknowledged comes again.
         """
         live = asyncio.create_task(self._pull(capture), name="pull")
         side = asyncio.create_task(self._side.get(), name="side")
+        stopped = asyncio.create_task(stop.wait(), name="stop")
         try:
-            while True:
-                await asyncio.wait((live, side), return_when=asyncio.FIRST_COMPLETED)
+            while not stop.is_set():
+                await asyncio.wait((live, side, stopped), return_when=asyncio.FIRST_COMPLETED)
                 if live.done():
-                    batch, received_at = live.result()
+                    batch, current_at = live.result()
                     live = asyncio.create_task(self._pull(capture), name="pull")
-                    await self._process(batch, received_at, capture)
+                    await self._process(batch, current_at, capture)
                 elif side.done():
                     work = side.result()
                     side = asyncio.create_task(self._side.get(), name="side")
                     await self._side_work(work, capture)
         finally:
-            for task in (live, side):
+            for task in (live, side, stopped):
                 task.cancel()
-            await asyncio.gather(live, side, return_exceptions=True)
+            await asyncio.gather(live, side, stopped, return_exceptions=True)
             self._interrupt(side)
 
     def _interrupt(self, side: "asyncio.Task[_SideWork]") -> None:
@@ -131,7 +132,7 @@ class Ingest:
         moment = self._freshness.received(batch.checkpoint) if batch.checkpoint else time.monotonic()
         return batch, moment
 
-    async def _process(self, batch: ChangeBatch, received_at: float, capture: Capture) -> None:
+    async def _process(self, batch: ChangeBatch, current_at: float, capture: Capture) -> None:
         self._transactions.extend(batch.transactions)
         for segment in segments(batch.events):
             if isinstance(segment, Truncate):
@@ -142,7 +143,7 @@ class Ingest:
             self._totals.add("batches")
             self._totals.add("events", len(batch.events))
         if batch.checkpoint is not None:
-            self._freshness.advance(batch.checkpoint, received_at)
+            self._freshness.advance(batch.checkpoint, current_at)
 
     async def _side_work(self, work: _SideWork, capture: Capture) -> None:
         try:

@@ -8,18 +8,21 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from rtrag.domain.prompt import ContextPassage
 from rtrag.domain.quotable import quotables
 
 _WORD = re.compile(r"\w+")
-_STOP_WORDS = frozenset(
-    "a about after all also am an and any are as at be because been being between both but by can could currently did"
-    " do does doing done for from had has have he her here him his how i if in into is it its itself just kind many me"
-    " more most much my no nor not of on one only or other our out over own same she should so some such than that the"
-    " their them then there these they this those through to too under until up us very was we were what when where"
-    " which while who whom whose why will with would you your tell please explain describe called name named".split()
+_STOP_TEXT = (
+    "a about after all also am an and any are as at be because been being between both but by called can could "
+    "currently describe did do does doing done explain for from had has have he her here him his how i if in into is "
+    "it its itself just kind many me more most much my name named no nor not of on one only or other our out over "
+    "own please same she should so some such tell than that the their them then there these they this those through "
+    "to too under until up us very was we were what when where which while who whom whose why will with would you "
+    "your"
 )
+_STOP_WORDS = frozenset(_STOP_TEXT.split())
 _SUFFIXES = ("ations", "ation", "ingly", "edly", "ings", "ions", "ing", "ion", "ies", "ied", "ers", "est", "ed", "er",
              "es", "ly", "al", "s", "e", "y")  # fmt: skip
 _NUMBER = re.compile(r"\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|twelve|hundred|thousand|million)s?\b")
@@ -33,6 +36,8 @@ _CUES: tuple[tuple[re.Pattern[str], re.Pattern[str]], ...] = (
     (re.compile(r"\bwho(?:se|m)?\b|\bwhere\b|\b(?:what|which) (?:city|country|person|company|state)"), _NAME),
 )
 
+_STEM_LENGTH = 3  # letters that an ending leaves at least
+
 SHORTLIST = 8
 MAX_SENTENCES = 3
 
@@ -40,10 +45,13 @@ _CONTEXT_SHARE = 0.5
 _FIELD_BONUS = 1.0
 _CUE_BONUS = 0.12
 _PAIR_BONUS = 0.25
-_RANK_PENALTY = 0.05
+_RANK_PENALTY = 0.03
 _SIMILARITY_WEIGHT = 0.6
-_FURTHER_FROM = 0.75
-_ENOUGH_COVERAGE = 0.3
+_FURTHER_FROM = 0.65  # share of the best score that a further sentence needs
+# Coverage and similarity of the best sentence that make an answer. Of SQuAD's questions 3% fall below it, of claims
+# about biology asked of SQuAD's paragraphs 90%.
+_ENOUGH = 0.65
+_ENOUGH_WORDS = 0.3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +78,7 @@ class _Unit:
 
 def shortlist(question: str, passages: Sequence[ContextPassage], limit: int = SHORTLIST) -> tuple[Candidate, ...]:
     """The sentences most likely to answer by their words, best first; ties keep the order of the text."""
-    stem = _Stems()
+    stem = _Stems(question)
     asked = tuple(dict.fromkeys(stem.content(question)))
     units = [
         _Unit(passage=passage, text=unit.text, field=stem.content(unit.field or ""), words=stem.all(unit.text))
@@ -83,28 +91,29 @@ def shortlist(question: str, passages: Sequence[ContextPassage], limit: int = SH
     return tuple(scored[:limit])
 
 
-def choose(candidates: Sequence[Candidate], similarities: Sequence[float]) -> tuple[Candidate, ...]:
+def choose(candidates: Sequence[Candidate], similarities: Sequence[float] | None) -> tuple[Candidate, ...]:
     """The one to three candidates that answer best, best first; none when nothing answers.
 
-    ``similarities`` are cosines of the question and each candidate, in order; zeros leave the words to decide.
+    ``similarities`` are cosines of the question and each candidate, in order; None leaves the words to decide.
     """
+    known = [0.0] * len(candidates) if similarities is None else [max(0.0, value) for value in similarities]
+    enough = _ENOUGH_WORDS if similarities is None else _ENOUGH
     ranked = sorted(
         (
-            (candidate.score + _SIMILARITY_WEIGHT * max(0.0, similarity), candidate)
-            for candidate, similarity in zip(candidates, similarities, strict=True)
+            (candidate.score + _SIMILARITY_WEIGHT * similarity, candidate.coverage + similarity, candidate)
+            for candidate, similarity in zip(candidates, known, strict=True)
         ),
-        key=lambda pair: -pair[0],
+        key=lambda entry: -entry[0],
     )
-    if not ranked or ranked[0][1].coverage < _ENOUGH_COVERAGE:
+    if not ranked or ranked[0][1] < enough:
         return ()
     best = ranked[0][0]
-    chosen: list[Candidate] = []
-    for score, candidate in ranked:
+    chosen: dict[str, Candidate] = {}
+    for score, _, candidate in ranked:
         if len(chosen) == MAX_SENTENCES or score < best * _FURTHER_FROM:
             break
-        if candidate.text not in {other.text for other in chosen}:
-            chosen.append(candidate)
-    return tuple(chosen)
+        chosen.setdefault(candidate.text, candidate)
+    return tuple(chosen.values())
 
 
 class _Scoring:
@@ -115,7 +124,7 @@ class _Scoring:
         self._weights = {word: math.log(1.0 + (len(units) + 1) / (counts[word] + 0.5)) for word in asked}
         self._total = sum(self._weights.values()) or 1.0
         self._asked = frozenset(asked)
-        self._pairs = frozenset(zip(asked, asked[1:], strict=False))
+        self._pairs = frozenset(pairwise(asked))
         lowered = question.lower()
         self._cues = [answer for cue, answer in _CUES if cue.search(lowered)]
         self._stem = stem
@@ -150,7 +159,7 @@ class _Scoring:
     def _hints(self, unit: _Unit) -> float:
         hints = 0.0
         if self._pairs:
-            together = sum(1 for pair in set(zip(unit.words, unit.words[1:], strict=False)) if pair in self._pairs)
+            together = sum(1 for pair in set(pairwise(unit.words)) if pair in self._pairs)
             hints += _PAIR_BONUS * together / len(self._pairs)
         if any(answer.search(unit.text) for answer in self._cues):
             hints += _CUE_BONUS
@@ -158,26 +167,26 @@ class _Scoring:
 
 
 class _Stems:
-    """Words of texts, lowered and without common endings; each word is worked out once."""
+    """Words of texts, lowered and without common endings, each worked out once; what cannot be asked for is ``""``."""
 
-    def __init__(self) -> None:
+    def __init__(self, question: str) -> None:
         self._known: dict[str, str] = {}
+        self._starts = frozenset(word[:_STEM_LENGTH] for word in _WORD.findall(question.lower()))
 
     def all(self, text: str) -> tuple[str, ...]:
-        known = self._known
-        words = _WORD.findall(text.lower())
-        return tuple([known.get(word) or self._learn(word) for word in words])
+        starts, known = self._starts, self._known
+        return tuple(
+            [
+                (known.get(word) or self._learn(word)) if word[:_STEM_LENGTH] in starts else ""
+                for word in _WORD.findall(text.lower())
+            ]
+        )
 
     def content(self, text: str) -> tuple[str, ...]:
-        """Without the words that carry no content, unless there are no others."""
-        words = [word for word in _WORD.findall(text.lower().replace("_", " ")) if word not in _STOP_WORDS]
-        return tuple([self._known.get(word) or self._learn(word) for word in words])
+        """Those words that carry content."""
+        return tuple([self._learn(word) for word in _WORD.findall(text.lower()) if word not in _STOP_WORDS])
 
     def _learn(self, word: str) -> str:
-        stem = word
-        for suffix in _SUFFIXES:
-            if word.endswith(suffix) and len(word) - len(suffix) >= 3:
-                stem = word[: -len(suffix)]
-                break
-        self._known[word] = stem
+        ending = next((s for s in _SUFFIXES if word.endswith(s) and len(word) - len(s) >= _STEM_LENGTH), "")
+        stem = self._known[word] = word.removesuffix(ending)
         return stem

@@ -37,7 +37,7 @@ class AsOf:
     Attributes:
         epoch, lsn: everything committed at or before this position is in the answer.
         commit_time: of the newest transaction in it, None before the first one.
-        lag_ms: how long ago it was last known that nothing newer was committed; 0 right after a commit arrived.
+        lag_ms: how long ago it was last known that nothing newer was committed; -1 before that was ever known.
         stale_reason: why the index as a whole may be behind (history lost, a copy still running), else None.
     """
 

@@ -30,7 +30,7 @@ class Quotable:
 
 def quotables(text: str) -> list[Quotable]:
     """The units of a passage, in order; rules and empty lines are in none, overlong ones are cut between words."""
-    found = []
+    found: list[Quotable] = []
     for block in _blocks(text):
         found.extend(_of_block(block))
     return found

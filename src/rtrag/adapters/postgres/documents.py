@@ -55,8 +55,9 @@ class PostgresDocumentStore:
         self._pool = pool
         self._table = table
         select = sql.SQL("SELECT {} FROM {}").format(table.selected, table.name)
-        self._get = select + sql.SQL(" WHERE {}").format(table.key_matches)
-        self._lock = self._get + sql.SQL(" FOR UPDATE")
+        by_key = select + sql.SQL(" WHERE {}").format(table.key_matches)
+        self._get = by_key.as_bytes(None)  # composing anew would cost as much as a round trip
+        self._lock = (by_key + sql.SQL(" FOR UPDATE")).as_bytes(None)
         self._select = select
         self._returning = sql.SQL(" RETURNING {}, {}").format(table.is_document, table.selected)
 

@@ -51,7 +51,7 @@ async def compact_chunks(state: EdgeState, dimensions: int) -> CompactionResult:
     target = state.folder.new_chunks()
     state.start_tracking()
     try:
-        async with _builder(target, dimensions, list(state.filter_indexes.values())) as builder:
+        async with _builder(target, dimensions, sorted(state.filter_indexes)) as builder:
             await _send_everything(state, builder)
             deleted = await _send_changes(state, builder)
         old, pause = _switch(state, target, deleted)
@@ -100,13 +100,13 @@ class _Builder:
 
 
 @asynccontextmanager
-async def _builder(target: Path, dimensions: int, filter_paths: Sequence[str]) -> AsyncIterator[_Builder]:
+async def _builder(target: Path, dimensions: int, filter_fields: Sequence[str]) -> AsyncIterator[_Builder]:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "rtrag.adapters.qdrant.compaction_child", stdin=PIPE, stderr=PIPE
     )
     try:
         builder = _Builder(process)
-        await builder.send("create", str(target), dimensions, list(filter_paths))
+        await builder.send("create", str(target), dimensions, list(filter_fields))
         yield builder
         await builder.finish()
     finally:
@@ -152,9 +152,8 @@ def _switch(state: EdgeState, target: Path, deleted: int) -> tuple[Path, float]:
         fresh = edge_shards.load(target)
         try:
             present = edge_shards.filter_indexes(fresh)
-            for name, path in state.filter_indexes.items():
-                if name not in present:
-                    edge_shards.create_filter_index(fresh, path)
+            for field in state.filter_indexes - present:
+                edge_shards.create_filter_index(fresh, field)
             deleted += _apply(state, fresh, state.take_touched())
             fresh.flush()
             state.folder.switch_to(target)

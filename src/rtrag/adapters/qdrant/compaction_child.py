@@ -1,6 +1,6 @@
 """The process that builds a chunk storage for ``compaction``: reads frames from its standard input.
 
-    create FOLDER DIMENSIONS FILTER_PATHS    first
+    create FOLDER DIMENSIONS FILTER_FIELDS    first
     upsert POINTS | delete IDS               any number
     finish                                   flush and close; exit 0
 
@@ -27,10 +27,10 @@ def main() -> int:
     kind, *first = _next(frames) or ("nothing",)
     if kind != "create":
         return 1
-    folder, dimensions, filter_paths = first
+    folder, dimensions, filter_fields = first
     shard = edge_shards.create_chunks(Path(folder), dimensions)
-    for path in filter_paths:
-        edge_shards.create_filter_index(shard, path)
+    for field in filter_fields:
+        edge_shards.create_filter_index(shard, field)
     if not _build(shard, frames):
         shutil.rmtree(folder, ignore_errors=True)
         return 1

@@ -238,4 +238,4 @@ def _found(*, exists: bool, clean: bool) -> IndexState:
 
 
 def _chunk(point: edge_shards.StoredPoint) -> ChunkPoint:
-    return chunk_point(point.id, point.payload, point.vectors.get(edge_shards.DENSE))
+    return chunk_point(point.payload, point.vectors.get(edge_shards.DENSE))

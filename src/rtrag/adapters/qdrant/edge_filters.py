@@ -9,14 +9,13 @@ from typing import Any
 
 from qdrant_edge import FieldCondition, Filter, HasIdCondition, IsEmptyCondition, RangeFloat
 
-from rtrag.adapters.qdrant.edge_shards import keyword, plain
+from rtrag.adapters.qdrant.edge_shards import keyword, path
 from rtrag.adapters.qdrant.points import (
     TABLE,
     Comparison,
     ValueType,
     beyond,
     comparable,
-    filter_path,
     stored_value,
     value_type,
 )
@@ -30,7 +29,7 @@ _EXACT_FLOAT = 2**53
 def search_filter(request: SearchRequest, indexed: Collection[str]) -> Filter | None:
     """The filter of a request, None when everything is a candidate.
 
-    ``indexed`` holds the filterable paths that have an index; the others hold no values at all.
+    ``indexed`` holds the fields of filterable metadata that have an index; the others hold no values at all.
     """
     must: list[Any] = []
     if request.tables:
@@ -70,22 +69,21 @@ def _equal(field: str, value: object, indexed: Collection[str]) -> Any | None:
     kind = value_type(value)
     if kind is None or not _has(field, kind, indexed):
         return None
-    path = filter_path(field, kind)
     if kind == "number" and isinstance(value, (int, float)):
         number = float(comparable(value))
-        return FieldCondition(key=path, range=RangeFloat(gte=number, lte=number))
-    return keyword(path, [str(stored_value(value))])
+        return FieldCondition(key=path(filter_field(field, kind)), range=RangeFloat(gte=number, lte=number))
+    return keyword(filter_field(field, kind), [str(stored_value(value))])
 
 
 def _texts(field: str, texts: Sequence[str], indexed: Collection[str]) -> Any | None:
-    return keyword(filter_path(field, "text"), texts) if texts and _has(field, "text", indexed) else None
+    return keyword(filter_field(field, "text"), texts) if texts and _has(field, "text", indexed) else None
 
 
 def _any_text(field: str, indexed: Collection[str]) -> Any | None:
     """The field holds a text: as near as Edge comes to comparing texts."""
     if not _has(field, "text", indexed):
         return None
-    return Filter(must_not=[IsEmptyCondition(key=filter_path(field, "text"))])
+    return Filter(must_not=[IsEmptyCondition(key=path(filter_field(field, "text")))])
 
 
 def _numbers(condition: Condition, indexed: Collection[str]) -> Any | None:
@@ -93,14 +91,14 @@ def _numbers(condition: Condition, indexed: Collection[str]) -> Any | None:
     value = condition.value
     if isinstance(value, (str, tuple)) or value_type(value) is None or not _has(condition.field, "number", indexed):
         return None
-    return FieldCondition(key=filter_path(condition.field, "number"), range=_range(condition.operator, value))
+    return FieldCondition(key=path(filter_field(condition.field, "number")), range=_range(condition.operator, value))
 
 
 def _flags(condition: Condition, indexed: Collection[str]) -> Any | None:
     """The field holds a flag that meets the comparison: false and true compare like 0 and 1."""
     flags = [str(stored_value(flag)) for flag in (False, True) if condition.matches({condition.field: flag})]
     return (
-        keyword(filter_path(condition.field, "flag"), flags)
+        keyword(filter_field(condition.field, "flag"), flags)
         if flags and _has(condition.field, "flag", indexed)
         else None
     )
@@ -154,7 +152,7 @@ def _nothing() -> HasIdCondition:
 
 
 def _has(field: str, kind: ValueType, indexed: Collection[str]) -> bool:
-    return plain(filter_path(field, kind)) in indexed
+    return filter_field(field, kind) in indexed
 
 
 def _inexact(value: object) -> bool:

@@ -17,7 +17,7 @@ from rtrag.adapters.qdrant import edge_shards
 from rtrag.adapters.qdrant.edge_filters import search_filter
 from rtrag.adapters.qdrant.edge_state import EdgeState
 from rtrag.adapters.qdrant.lexical import Lexical
-from rtrag.adapters.qdrant.points import chunk_point
+from rtrag.adapters.qdrant.points import RECORD, chunk_point
 from rtrag.domain.conditions import all_match
 from rtrag.domain.retrieval import Candidates, Hit, SearchRequest
 
@@ -68,7 +68,7 @@ def _run(
     shard: EdgeShard, queries: Sequence[tuple[Query, SearchParams | None]], limit: int, match: Filter | None
 ) -> list[list[Any]]:
     requests = [
-        QueryRequest(query=query, limit=limit, filter=match, with_payload=True, params=params)
+        QueryRequest(query=query, limit=limit, filter=match, with_payload=[RECORD], params=params)
         for query, params in queries
     ]
     return list(shard.query_batch(QueryBatchRequest(requests)))
@@ -77,8 +77,7 @@ def _run(
 def _matching(request: SearchRequest, page: Sequence[Any]) -> list[Hit]:
     hits = []
     for scored in page:
-        found = edge_shards.stored(scored)
-        point = chunk_point(found.id, found.payload, None)
+        point = chunk_point(scored.payload, None)
         if all_match(request.conditions, point.filterable):
             hits.append(
                 Hit(

@@ -6,7 +6,7 @@ from qdrant_edge import EdgeShard, Point, UpdateOperation
 
 from rtrag.adapters.qdrant import edge_shards
 from rtrag.adapters.qdrant.edge_folder import EdgeFolder
-from rtrag.adapters.qdrant.points import upkeep_of, upkeep_payload
+from rtrag.adapters.qdrant.points import FILTER, Payload, upkeep_of, upkeep_payload
 from rtrag.domain.chunk import source_id
 
 _UPKEEP_ID = source_id("upkeep of the index")
@@ -41,12 +41,12 @@ class EdgeState:
         """Forget what was remembered."""
         self._touched = None
 
-    def ensure_filter_index(self, path: str) -> None:
-        """Make the payload index of a filterable path before the first value of it is written."""
-        name = edge_shards.plain(path)
-        if name not in self.filter_indexes:
-            edge_shards.create_filter_index(self.chunks, path)
-            self.filter_indexes[name] = path
+    def ensure_filter_indexes(self, payload: Payload) -> None:
+        """Make the payload index of each field of filterable metadata before its first value is written."""
+        for field in payload:
+            if field.startswith(FILTER) and field not in self.filter_indexes:
+                edge_shards.create_filter_index(self.chunks, field)
+                self.filter_indexes.add(field)
 
     def flush(self) -> None:
         """Make everything written survive a power loss: chunks first, then what lists them.

@@ -17,7 +17,6 @@ from rtrag.adapters.qdrant.lexical import Lexical
 from rtrag.adapters.qdrant.points import (
     KIND,
     chunk_payload,
-    filter_paths,
     manifest_payload,
     position_of,
     source_payload,
@@ -95,8 +94,7 @@ class EdgeWriter:
 
     def _edge_point(self, point: ChunkPoint) -> Point:
         payload = chunk_payload(point)
-        for path in filter_paths(payload):
-            self._state.ensure_filter_index(path)
+        self._state.ensure_filter_indexes(payload)
         vectors: dict[str, Any] = {
             edge_shards.LEXICAL: self._lexical.document(point.title, point.heading_path, point.text)
         }

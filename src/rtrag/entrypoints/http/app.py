@@ -5,6 +5,7 @@ from typing import Any, Literal, TypeAlias
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
 from starlette.middleware.cors import CORSMiddleware
 
 from rtrag.application.services import Services
@@ -104,7 +105,7 @@ def _tidied(schema: dict[str, Any]) -> dict[str, Any]:
     schemas = schema.setdefault("components", {}).setdefault("schemas", {})
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
-    by_hand = [Problem, QueryIn] if "/query" in schema["paths"] else [Problem]
+    by_hand: list[type[BaseModel]] = [Problem, QueryIn] if "/query" in schema["paths"] else [Problem]
     for model in by_hand:
         described = model.model_json_schema(ref_template="#/components/schemas/{model}")
         schemas.update(described.pop("$defs", {}))

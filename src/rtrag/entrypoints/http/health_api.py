@@ -1,5 +1,6 @@
 """Health, readiness, numbers, and the page that says what is here."""
 
+import os
 from importlib.metadata import version
 
 from fastapi import APIRouter, Request, Response
@@ -40,8 +41,10 @@ class HealthOut(BaseModel):
     status: str = Field(description="ok, or degraded: see problems.")
     version: str
     role: str
+    pid: int = Field(description="Process id: tells one instance on this machine from another.")
     phase: str
     ready: bool
+    visible_lsn: str | None = Field(description="Moves whenever queries may see something new.")
     lag_ms: float | None
     dead_letters: int | None
     problems: list[str]
@@ -83,8 +86,10 @@ async def health(request: Request) -> Response:
                 status="degraded",
                 version=package_version(),
                 role=role,
+                pid=os.getpid(),
                 phase="unknown",
                 ready=False,
+                visible_lsn=None,
                 lag_ms=None,
                 dead_letters=None,
                 problems=[str(error)],
@@ -96,8 +101,10 @@ async def health(request: Request) -> Response:
             status="ok" if status.ready and not status.dead_letters else "degraded",
             version=package_version(),
             role=role,
+            pid=os.getpid(),
             phase=status.phase,
             ready=status.ready,
+            visible_lsn=status.visible_lsn,
             lag_ms=status.lag_ms,
             dead_letters=status.dead_letters,
             problems=list(status.problems),

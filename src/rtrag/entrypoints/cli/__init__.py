@@ -1,0 +1,1 @@
+"""The ``rtrag`` command line."""

@@ -1,0 +1,74 @@
+"""The command ``rtrag``: its options, its groups, and what happens when a command fails."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rtrag.domain.errors import ConfigurationError, RtragError
+from rtrag.entrypoints.cli import dlq, docs, doctor, importing, psql, query, serve, status, up
+from rtrag.entrypoints.cli.errors import FAILURE, USAGE, CommandError
+from rtrag.entrypoints.cli.instance import Target
+from rtrag.entrypoints.cli.output import say, show_error
+
+_INTERRUPTED = 130
+
+
+def create_cli() -> typer.Typer:
+    """The command line with all its commands."""
+    cli = typer.Typer(
+        name="rtrag",
+        help="Cited answers from PostgreSQL documents, true as of the last commit. Start with `rtrag up`.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    cli.callback()(_options)
+    cli.command("up")(up.up)
+    cli.command("serve")(serve.serve)
+    cli.command("query")(query.query)
+    cli.add_typer(docs.create_group(), name="docs")
+    cli.command("import")(importing.import_files)
+    cli.command("status")(status.status)
+    cli.command("verify")(status.verify)
+    cli.add_typer(dlq.create_group(), name="dlq")
+    cli.command("psql", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(psql.psql)
+    cli.command("doctor")(doctor.doctor)
+    cli.command("version")(status.version)
+    return cli
+
+
+def main() -> None:
+    """Run the command line; an expected failure is a message with its fix and an exit code, never a traceback."""
+    try:
+        create_cli()()
+    except CommandError as error:
+        show_error(str(error), error.fix)
+        sys.exit(error.code)
+    except ConfigurationError as error:
+        show_error(Exception.__str__(error), error.fix)
+        sys.exit(USAGE)
+    except RtragError as error:
+        show_error(str(error), "`rtrag doctor` looks for the cause.")
+        sys.exit(FAILURE)
+    except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(FAILURE)
+
+
+def _options(
+    context: typer.Context,
+    *,
+    config: Annotated[Path | None, typer.Option(help="Configuration file; rtrag.toml here if there is one.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Data folder; .rtrag here by default.")] = None,
+    url: Annotated[str | None, typer.Option(help="Address of an instance, instead of the one on the folder.")] = None,
+    api_key: Annotated[str | None, typer.Option(help="API key of the instance.")] = None,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
+) -> None:
+    context.obj = Target(config=config, data=data, url=url, api_key=api_key)
+    if version:
+        say(status.package_version())
+        raise typer.Exit
