@@ -42,6 +42,11 @@ class DeadLettersContract:
         await letters.put(letter(KEYS[0]))
         assert list(await letters.list()) == [letter(KEYS[0])]
 
+    async def test_the_open_letter_of_a_document_can_be_asked_for(self, letters: DeadLetters) -> None:
+        assert await letters.get(KEYS[0]) is None
+        await letters.put(letter(KEYS[0]))
+        assert await letters.get(KEYS[0]) == letter(KEYS[0])
+
     async def test_a_document_has_one_letter_whose_attempts_add_up(self, letters: DeadLetters) -> None:
         await letters.put(letter(KEYS[0], lsn=1))
         await letters.put(replace(letter(KEYS[0], lsn=5, cause="bad text"), first_failed=NOON + timedelta(hours=1)))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from contract.index_contract import DIMENSIONS, IndexContract
-from rtrag.adapters.qdrant.edge import EdgeIndex, EdgeSettings, open_edge_index
+from rtrag.adapters.qdrant.edge import EdgeIndex, open_edge_index
 from rtrag.testing.index import InMemoryIndex
 
 
@@ -20,11 +20,4 @@ class TestEdgeIndex(IndexContract):
     @pytest.fixture
     async def index(self, tmp_path: Path) -> AsyncIterator[EdgeIndex]:
         async with open_edge_index(tmp_path / "index", DIMENSIONS) as index:
-            yield index
-
-
-class TestEdgeIndexWithExactSearch(IndexContract):
-    @pytest.fixture
-    async def index(self, tmp_path: Path) -> AsyncIterator[EdgeIndex]:
-        async with open_edge_index(tmp_path / "index", DIMENSIONS, EdgeSettings(exact=True)) as index:
             yield index

@@ -135,12 +135,13 @@ class _Scoring:
         around = self._context(unit.passage)
         covered = self._weight(own)
         under = self._weight(around - own)
-        score = covered + _CONTEXT_SHARE * under
-        score += self._field(unit) + self._hints(unit) - _RANK_PENALTY * (unit.passage.number - 1)
+        score = covered + _CONTEXT_SHARE * under - _RANK_PENALTY * (unit.passage.number - 1)
+        if own:
+            score += self._field(unit) + self._hints(unit, own)
         return Candidate(number=unit.passage.number, text=unit.text, score=score, coverage=covered + under)
 
     def _weight(self, words: Iterable[str]) -> float:
-        return sum(self._weights[word] for word in words) / self._total
+        return sum([self._weights[word] for word in words]) / self._total
 
     def _context(self, passage: ContextPassage) -> frozenset[str]:
         around = self._around.get(passage.number)
@@ -156,11 +157,10 @@ class _Scoring:
         news = any(word not in self._asked for word in unit.words[len(unit.field) :])
         return _FIELD_BONUS + 0.1 * len(unit.field) if news else 0.0
 
-    def _hints(self, unit: _Unit) -> float:
+    def _hints(self, unit: _Unit, own: frozenset[str]) -> float:
         hints = 0.0
-        if self._pairs:
-            together = sum(1 for pair in set(pairwise(unit.words)) if pair in self._pairs)
-            hints += _PAIR_BONUS * together / len(self._pairs)
+        if len(own) > 1:
+            hints += _PAIR_BONUS * len(self._pairs.intersection(pairwise(unit.words))) / len(self._pairs)
         if any(answer.search(unit.text) for answer in self._cues):
             hints += _CUE_BONUS
         return hints

@@ -221,7 +221,7 @@ async def test_an_open_writing_transaction_delays_the_slot_only_for_so_long(data
 
 async def test_slot_health_tells_what_the_slot_holds_back(database: Database) -> None:
     async with database.capture() as capture:
-        await database.query("SELECT pg_logical_emit_message(false, 'x', repeat('x', 500000))")
+        await database.query("SELECT pg_logical_emit_message(true, 'x', repeat('x', 500000))")
         health = await capture.slot_health()
     assert health["wal_status"] == "reserved"
     assert isinstance(health["retained_bytes"], int)

@@ -24,7 +24,8 @@ pieces = st.sampled_from(
     [
         "# Heading\n", "## Deeper ##\n", "Setext\n===\n", "Under\n-----\n", "=====\nOver\n=====\n", "---\n",
         "key: value\n", "```python\n# no heading\n", "```\n", "~~~\n", "- item\n", "  more of it\n", "1. one\n",
-        "| a | b |\n|---|---|\n", "<!-- open", "-->\n", "    code\n", "\n", "\r\n", "\r", "\x00", "\ud800", "\x0c", "\u2028", " ", "\t",
+        "| a | b |\n|---|---|\n", "<!-- open", "-->\n", "    code\n", "\n", "\r\n", "\r", "\x00", "\ud800", "\x0c",
+        "\u2028", " ", "\t",
         "<h2>Title</h2>", "<pre>", "</pre>", "<p>", "A sentence. Another one! A third?\n", "text::\n", ".. note:: x\n",
         ":field: value\n", "word " * 300, "x" * 1500, "\n" * 50, " " * 1200,
     ]

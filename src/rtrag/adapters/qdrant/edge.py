@@ -38,6 +38,7 @@ class EdgeSettings:
         min_free_bytes: disk space below which nothing is written.
         compact_above: share of deleted points in the chunk storage that calls for a compaction.
         compact_from: deleted points below which a compaction is never called for.
+        remembered_chunks: how many decoded chunks are kept in memory for searches, about 1.5 KB each.
     """
 
     lexical: LexicalSettings = field(default_factory=LexicalSettings)
@@ -45,6 +46,7 @@ class EdgeSettings:
     min_free_bytes: int = 256 * 2**20
     compact_above: float = 0.3
     compact_from: int = 5_000
+    remembered_chunks: int = 10_000
 
 
 class EdgeIndex:
@@ -79,7 +81,9 @@ class EdgeIndex:
     async def chunks(self, ids: Sequence[str], *, with_vectors: bool = False) -> Mapping[str, ChunkPoint]:
         """See ``IndexReader.chunks``. Vectors have unit length."""
         with engine_errors("read chunks"):
-            found = edge_shards.retrieve(self._state.chunks, ids, with_vectors=with_vectors)
+            if not with_vectors:
+                return self._state.points(ids)
+            found = edge_shards.retrieve(self._state.chunks, ids, with_vectors=True)
         return {point.id: _chunk(point) for point in found}
 
     async def search(self, request: SearchRequest) -> Candidates:
@@ -200,7 +204,7 @@ async def open_edge_index(
         place.require_free(settings.min_free_bytes)
         clean = place.mark_open()
         with engine_errors("be opened"):
-            state = _open_state(place, dimensions, exists=exists)
+            state = _open_state(place, dimensions, settings, exists=exists)
         try:
             index = EdgeIndex(state, dimensions, settings, _found(exists=exists, clean=clean))
             if exists and not clean:
@@ -219,16 +223,17 @@ async def open_edge_index(
 _DONE: Final = object()
 
 
-def _open_state(place: EdgeFolder, dimensions: int, *, exists: bool) -> EdgeState:
+def _open_state(place: EdgeFolder, dimensions: int, settings: EdgeSettings, *, exists: bool) -> EdgeState:
     if exists:
-        return EdgeState(place, edge_shards.load(place.current()), edge_shards.load(place.records))
+        chunks, records = edge_shards.load(place.current()), edge_shards.load(place.records)
+        return EdgeState(place, chunks, records, settings.remembered_chunks)
     chunks_folder = place.new_chunks()
     chunks = edge_shards.create_chunks(chunks_folder, dimensions)
     records = edge_shards.create_records(place.records)
     chunks.flush()
     records.flush()
     place.switch_to(chunks_folder)
-    return EdgeState(place, chunks, records)
+    return EdgeState(place, chunks, records, settings.remembered_chunks)
 
 
 def _found(*, exists: bool, clean: bool) -> IndexState:

@@ -16,6 +16,7 @@ from rtrag.adapters.qdrant.points import (
     ValueType,
     beyond,
     comparable,
+    filter_field,
     stored_value,
     value_type,
 )

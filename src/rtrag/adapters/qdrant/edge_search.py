@@ -1,7 +1,7 @@
 """Search on Edge: a quantized scan rescored with the full vectors, and BM25, in one batch."""
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 from qdrant_edge import (
     EdgeShard,
@@ -17,8 +17,8 @@ from rtrag.adapters.qdrant import edge_shards
 from rtrag.adapters.qdrant.edge_filters import search_filter
 from rtrag.adapters.qdrant.edge_state import EdgeState
 from rtrag.adapters.qdrant.lexical import Lexical
-from rtrag.adapters.qdrant.points import RECORD, chunk_point
 from rtrag.domain.conditions import all_match
+from rtrag.domain.manifest import ChunkPoint
 from rtrag.domain.retrieval import Candidates, Hit, SearchRequest
 
 OVERSAMPLING: Final = 4.0
@@ -45,8 +45,13 @@ class EdgeSearch:
         pending = list(queries)
         while pending:
             pages = _run(self._state.chunks, [queries[name] for name in pending], limit, match)
+            points = self._state.points(chunk_id for page in pages for chunk_id, _ in page)
             for name, page in zip(tuple(pending), pages, strict=True):
-                hits = _matching(request, page)
+                hits = [
+                    _hit(points[chunk_id], score)
+                    for chunk_id, score in page
+                    if all_match(request.conditions, points[chunk_id].filterable)
+                ]
                 if len(hits) >= request.limit or len(page) < limit:
                     found[name] = tuple(hits[: request.limit])
                     pending.remove(name)
@@ -66,29 +71,20 @@ class EdgeSearch:
 
 def _run(
     shard: EdgeShard, queries: Sequence[tuple[Query, SearchParams | None]], limit: int, match: Filter | None
-) -> list[list[Any]]:
-    requests = [
-        QueryRequest(query=query, limit=limit, filter=match, with_payload=[RECORD], params=params)
-        for query, params in queries
-    ]
-    return list(shard.query_batch(QueryBatchRequest(requests)))
+) -> list[list[tuple[str, float]]]:
+    requests = [QueryRequest(query=query, limit=limit, filter=match, params=params) for query, params in queries]
+    pages = shard.query_batch(QueryBatchRequest(requests))
+    return [[(str(scored.id), scored.score) for scored in page] for page in pages]
 
 
-def _matching(request: SearchRequest, page: Sequence[Any]) -> list[Hit]:
-    hits = []
-    for scored in page:
-        point = chunk_point(scored.payload, None)
-        if all_match(request.conditions, point.filterable):
-            hits.append(
-                Hit(
-                    chunk_id=point.id,
-                    key=point.key,
-                    text=point.text,
-                    title=point.title,
-                    heading_path=point.heading_path,
-                    kind=point.kind,
-                    position=point.position,
-                    score=scored.score,
-                )
-            )
-    return hits
+def _hit(point: ChunkPoint, score: float) -> Hit:
+    return Hit(
+        chunk_id=point.id,
+        key=point.key,
+        text=point.text,
+        title=point.title,
+        heading_path=point.heading_path,
+        kind=point.kind,
+        position=point.position,
+        score=score,
+    )

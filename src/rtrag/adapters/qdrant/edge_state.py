@@ -1,13 +1,15 @@
 """What is open: the two shards, what has been touched, what deletions have left behind."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 from qdrant_edge import EdgeShard, Point, UpdateOperation
 
 from rtrag.adapters.qdrant import edge_shards
 from rtrag.adapters.qdrant.edge_folder import EdgeFolder
-from rtrag.adapters.qdrant.points import FILTER, Payload, upkeep_of, upkeep_payload
+from rtrag.adapters.qdrant.edge_memo import ChunkMemo
+from rtrag.adapters.qdrant.points import FILTER, Payload, chunk_point, upkeep_of, upkeep_payload
 from rtrag.domain.chunk import source_id
+from rtrag.domain.manifest import ChunkPoint
 
 _UPKEEP_ID = source_id("upkeep of the index")
 
@@ -15,16 +17,22 @@ _UPKEEP_ID = source_id("upkeep of the index")
 class EdgeState:
     """The open shards of one folder; ``deleted_points`` counts deletions of chunks since the last compaction."""
 
-    def __init__(self, folder: EdgeFolder, chunks: EdgeShard, records: EdgeShard) -> None:
+    def __init__(self, folder: EdgeFolder, chunks: EdgeShard, records: EdgeShard, remembered_chunks: int) -> None:
         self.folder = folder
         self.chunks = chunks
         self.records = records
         self.filter_indexes = edge_shards.filter_indexes(chunks)
         self.deleted_points = self._recorded_deletions()
+        self._memo = ChunkMemo(remembered_chunks)
         self._touched: set[str] | None = None
 
-    def touched(self, ids: Iterable[str]) -> None:
-        """Remember chunk points that changed while a compaction runs."""
+    def points(self, ids: Iterable[str]) -> Mapping[str, ChunkPoint]:
+        """Chunk points by id, without vectors, those that exist."""
+        return self._memo.get(ids, self._load)
+
+    def touched(self, ids: Sequence[str]) -> None:
+        """Forget what is remembered of these chunk points, and note them while a compaction runs."""
+        self._memo.forget(ids)
         if self._touched is not None:
             self._touched.update(ids)
 
@@ -72,6 +80,9 @@ class EdgeState:
         """Close the shards."""
         self.chunks.close()
         self.records.close()
+
+    def _load(self, ids: Sequence[str]) -> list[ChunkPoint]:
+        return [chunk_point(point.payload, None) for point in edge_shards.retrieve(self.chunks, ids)]
 
     def _recorded_deletions(self) -> int:
         for found in edge_shards.retrieve(self.records, [_UPKEEP_ID]):

@@ -90,7 +90,7 @@ class EdgeWriter:
             return
         edge_points = [self._edge_point(point) for point in free]
         self._state.chunks.update(UpdateOperation.upsert_points(edge_points))
-        self._state.touched(point.id for point in free)
+        self._state.touched([point.id for point in free])
 
     def _edge_point(self, point: ChunkPoint) -> Point:
         payload = chunk_payload(point)

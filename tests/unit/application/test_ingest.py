@@ -1,0 +1,286 @@
+"""The ingest loop and the engine around it: what is acknowledged when, and what happens on failures."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import pytest
+
+from application_bench import TABLE, Bench, draft, key, upsert
+from rtrag.application.clean_up import CleanUp
+from rtrag.application.copying import Copier
+from rtrag.application.engine import Engine, Parts
+from rtrag.application.freshness import Freshness
+from rtrag.application.gate import FreshnessGate
+from rtrag.application.ingest import Ingest, IngestSettings, Monitor
+from rtrag.application.problems import Problems
+from rtrag.application.refresh import Refresh
+from rtrag.application.retry import RetryPolicy
+from rtrag.domain.change import Truncate, Upsert
+from rtrag.domain.errors import (
+    ConfigurationError,
+    DeadLetterOpenError,
+    FreshnessTimeoutError,
+    SourceInterruptedError,
+    TransientError,
+)
+from rtrag.domain.freshness import FreshnessToken
+from rtrag.domain.manifest import SourceState
+from rtrag.domain.position import Position
+from rtrag.ports.changes import Capture
+from rtrag.testing.index import InMemoryIndex
+from rtrag.testing.source import ScriptedCapture, ScriptedSnapshot, ScriptedSource
+
+
+@dataclass
+class Running:
+    """An engine over fakes. ``captures`` are opened one after the other."""
+
+    captures: list[ScriptedCapture]
+    bench: Bench = field(default_factory=Bench)
+    index: InMemoryIndex = field(init=False)
+
+    def __post_init__(self) -> None:
+        index = self.bench.index
+        assert isinstance(index, InMemoryIndex)
+        self.index = index
+        quick = RetryPolicy(wait_initial=0.001, wait_max=0.002, wait_jitter=0)
+        monitor = Monitor(
+            settings=IngestSettings(flush_spacing=0.005, isolate_after=2, retry=quick),
+            totals=self.bench.totals,
+            problems=Problems(),
+        )
+        self.problems = monitor.problems
+        self.freshness = Freshness()
+        clean_up = CleanUp(index)
+        self.ingest = Ingest(
+            index=index,
+            indexer=self.bench.indexer,
+            letters=self.bench.letters,
+            freshness=self.freshness,
+            clean_up=clean_up,
+            monitor=monitor,
+        )
+        self.gate = FreshnessGate(freshness=self.freshness, index=index, letters=self.bench.letters)
+        self.opened: list[tuple[SourceState | None, Mapping[str, int]]] = []
+        parts = Parts(
+            index=index,
+            ingest=self.ingest,
+            freshness=self.freshness,
+            gate=self.gate,
+            refresh=Refresh(self.freshness, self.ingest),
+            clean_up=clean_up,
+            copier=Copier(index, self.ingest, self.freshness, self.bench.totals, 100),
+            monitor=monitor,
+            open_capture=self._open,
+            source_name="postgres",
+            tables=(TABLE,),
+        )
+        self.engine = Engine(parts)
+
+    @asynccontextmanager
+    async def _open(self, recorded: SourceState | None, copied: Mapping[str, int]) -> AsyncIterator[Capture]:
+        self.opened.append((recorded, copied))
+        yield self.captures[min(len(self.opened), len(self.captures)) - 1]
+
+    @asynccontextmanager
+    async def run(self) -> AsyncIterator[None]:
+        task = asyncio.create_task(self.engine.run())
+        try:
+            async with asyncio.timeout(10):
+                yield
+        finally:
+            self.engine.stop()
+            await task
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        while not holds():
+            await asyncio.sleep(0.001)
+
+
+async def test_a_change_is_acknowledged_only_after_a_flush() -> None:
+    source = ScriptedSource()
+    running = Running([ScriptedCapture(source)])
+    async with running.run():
+        flushed = running.index.flushes
+        source.commit(10, upsert(10, "a", "text"))
+        await running.until(lambda: source.acknowledged >= 10)
+        assert running.index.flushes > flushed
+        assert (await running.index.source("postgres")).durable_lsn >= 10  # type: ignore[union-attr]
+
+
+async def test_a_failed_flush_is_not_acknowledged() -> None:
+    class FullDisk(InMemoryIndex):
+        full = False
+
+        async def flush(self) -> None:
+            if self.full:
+                raise TransientError("disk full")
+            await super().flush()
+
+    source = ScriptedSource()
+    index = FullDisk()
+    running = Running([ScriptedCapture(source)], Bench(index=index))
+    async with running.run():
+        await running.until(lambda: running.engine.phase == "live")
+        index.full = True
+        source.commit(100, upsert(100, "a", "text"))
+        await running.until(lambda: any("disk full" in problem for problem in running.problems.all()))
+        assert source.acknowledged < 100
+        index.full = False
+        await running.until(lambda: source.acknowledged >= 100)
+        assert running.problems.all() == ()
+
+
+async def test_part_of_a_transaction_is_indexed_but_not_acknowledged() -> None:
+    source = ScriptedSource()
+    running = Running([ScriptedCapture(source)])
+    async with running.run():
+        await running.until(lambda: running.engine.phase == "live")
+        before = running.freshness.visible_lsn
+        source.part(upsert(100, "a", "text"))
+        await running.until(lambda: bool(running.bench.embedder.texts))
+        assert running.freshness.visible_lsn == before
+        source.commit(100, upsert(100, "b", "more"))
+        await running.until(lambda: source.acknowledged >= 100)
+        assert await running.bench.content("a") == "text"
+
+
+async def test_an_interrupted_stream_is_opened_again_and_a_replay_changes_nothing() -> None:
+    first, second = ScriptedSource(), ScriptedSource()
+    running = Running([ScriptedCapture(first), ScriptedCapture(second)])
+    async with running.run():
+        first.commit(10, upsert(10, "a", "text"))
+        first.fail(SourceInterruptedError("cable cut"))
+        second.commit(10, upsert(10, "a", "text"))
+        second.commit(20, upsert(20, "a", "newer"))
+        await running.until(lambda: second.acknowledged >= 20)
+        assert await running.bench.content("a") == "newer"
+        assert running.bench.totals.snapshot()["reconnects"] == 1
+
+
+async def test_a_configuration_error_at_the_start_ends_the_engine() -> None:
+    running = Running([])
+
+    @asynccontextmanager
+    async def refuse(_recorded: SourceState | None, _copied: Mapping[str, int]) -> AsyncIterator[Capture]:
+        raise ConfigurationError("wal_level is replica", fix="set it to logical")
+        yield
+
+    object.__setattr__(running.engine._parts, "open_capture", refuse)
+    with pytest.raises(ConfigurationError, match="wal_level"):
+        await running.engine.run()
+
+
+async def test_a_document_whose_embedding_keeps_failing_becomes_a_letter_and_the_others_go_on() -> None:
+    source = ScriptedSource()
+    running = Running([ScriptedCapture(source)])
+    embed = running.bench.embedder.embed
+
+    async def flaky(texts: list[str], *, input_type: str) -> object:
+        if any("cursed" in text for text in texts):
+            raise TransientError("timeout")
+        return await embed(texts, input_type=input_type)  # type: ignore[arg-type]
+
+    running.bench.embedder.embed = flaky  # type: ignore[method-assign, assignment]
+    async with running.run():
+        source.commit(10, upsert(10, "a", "cursed"), upsert(10, "b", "fine"))
+        await running.until(lambda: source.acknowledged >= 10)
+        assert await running.bench.content("b") == "fine"
+        assert list(running.bench.letters.letters) == [key("a")]
+        source.commit(20, upsert(20, "a", "mended"))
+        await running.until(lambda: not running.bench.letters.letters)
+
+
+async def test_an_embedder_that_is_down_is_waited_for_and_nothing_becomes_a_letter() -> None:
+    source = ScriptedSource()
+    running = Running([ScriptedCapture(source)])
+    running.bench.embedder.fail_next(*[TransientError("down")] * 12)
+    async with running.run():
+        source.commit(10, upsert(10, "a", "text"))
+        await running.until(lambda: source.acknowledged >= 10)
+        assert not running.bench.letters.letters
+        assert await running.bench.content("a") == "text"
+
+
+async def test_copied_rows_lie_below_live_changes_and_deleted_documents_disappear() -> None:
+    source = ScriptedSource()
+    bench = Bench()
+    await bench.apply(upsert(50, "gone", "deleted while nobody looked"), upsert(51, "kept", "as before"))
+    page = [
+        Upsert(position=Position.copied(2), draft=draft("kept", "as before")),
+        Upsert(position=Position.copied(2), draft=draft("a", "copied, but older")),
+    ]
+    capture = ScriptedCapture(source, epoch=2, snapshot=ScriptedSnapshot({TABLE: [page]}))
+    running = Running([capture], bench)
+    live = Upsert(position=Position(2, 10, 0), draft=draft("a", "live"))
+    source.commit(10, live)
+    embedded = len(bench.embedder.texts)
+    async with running.run():
+        await running.until(lambda: running.engine.phase == "live")
+        assert [await bench.content(name) for name in ("gone", "kept", "a")] == [None, "as before", "live"]
+        assert "as before" not in bench.embedder.texts[embedded:]
+    assert running.opened[0] == (None, {TABLE: 0})
+
+
+async def test_nothing_is_claimed_to_be_visible_while_the_copy_runs() -> None:
+    source = ScriptedSource()
+    running = Running([ScriptedCapture(source, snapshot=ScriptedSnapshot({TABLE: []}))])
+    assert running.freshness.visible_lsn == 0
+    running.freshness.begin(epoch=1, lsn=5, copying=True, stale_reason="first use")
+    assert running.freshness.as_of().stale_reason == "first use"
+    assert not await running.freshness.wait_position(5, 0.01)
+    running.freshness.copied()
+    assert await running.freshness.wait_position(5, 0.01)
+
+
+async def test_truncate_hides_at_once_and_clean_up_forgets() -> None:
+    source = ScriptedSource()
+    running = Running([ScriptedCapture(source)])
+    async with running.run():
+        source.commit(10, upsert(10, "a", "text"), upsert(10, "b", "text"))
+        source.commit(20, Truncate(position=Position(1, 20, 0), table=TABLE))
+        source.commit(30, upsert(30, "b", "after"))
+        await running.until(lambda: source.acknowledged >= 30)
+        assert [await running.bench.content(name) for name in "ab"] == [None, "after"]
+        await running.until(lambda: key("a") not in running.index._manifests)
+        assert len(running.index._chunks) == 1
+
+
+async def test_a_token_of_a_document_waits_for_its_manifest() -> None:
+    source = ScriptedSource()
+    running = Running([ScriptedCapture(source)])
+    async with running.run():
+        await running.until(lambda: running.engine.phase == "live")
+        asked = asyncio.create_task(running.gate.wait(FreshnessToken(lsn=99, key=key("a")), 5))
+        await asyncio.sleep(0)
+        source.commit(101, upsert(100, "a", "text"))
+        await asked
+        assert await running.bench.content("a") == "text"
+
+
+async def test_a_token_of_a_document_with_a_dead_letter_gets_an_error() -> None:
+    source = ScriptedSource()
+    running = Running([ScriptedCapture(source)])
+    running.bench.embedder.refuse(lambda text: "poison" in text)
+    async with running.run():
+        await running.until(lambda: running.engine.phase == "live")
+        source.commit(101, upsert(100, "a", "poison"))
+        with pytest.raises(DeadLetterOpenError, match=r"public.documents/a"):
+            await running.gate.wait(FreshnessToken(lsn=99, key=key("a")), 5)
+
+
+async def test_a_position_beyond_the_last_commit_is_reached_by_a_barrier() -> None:
+    source = ScriptedSource()
+    running = Running([ScriptedCapture(source)])
+    async with running.run():
+        await running.until(lambda: running.engine.phase == "live")
+        await running.gate.wait(FreshnessToken(lsn=source.lsn + 1), 5)
+
+
+async def test_a_token_that_is_not_reached_in_time_gets_an_error() -> None:
+    running = Running([ScriptedCapture(ScriptedSource())])
+    async with running.run():
+        with pytest.raises(FreshnessTimeoutError, match="within 20 ms"):
+            await running.gate.wait(FreshnessToken(lsn=10_000), 0.02)
