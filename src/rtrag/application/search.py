@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from rtrag.domain.conditions import all_match
 from rtrag.domain.document import DocumentKey
 from rtrag.domain.errors import TransientError
-from rtrag.domain.fusion import fuse
+from rtrag.domain.fusion import DENSE_WEIGHT, DEPTH, fuse
 from rtrag.domain.manifest import ChunkPoint, Manifest
 from rtrag.domain.position import Position
 from rtrag.domain.retrieval import Candidates, Hit, Passage, SearchRequest
@@ -19,8 +19,8 @@ MAX_PASSES = 5
 class SearchSettings:
     """``depth`` candidates from each search, fused with this weight of the dense one."""
 
-    depth: int = 50
-    dense_weight: float = 0.4
+    depth: int = DEPTH
+    dense_weight: float = DENSE_WEIGHT
 
 
 class Search:
@@ -55,7 +55,9 @@ class Search:
         else:
             raise TransientError("The documents found keep changing faster than they can be read; ask again.")
         visible = _visible(candidates, records, request)
-        fused = fuse(visible, dense_weight=self._settings.dense_weight, limit=len(hits))
+        # Whether the lexical list is complete shows before what is not visible is dropped from it.
+        depth = request.limit if len(candidates.lexical) < request.limit else None
+        fused = fuse(visible, dense_weight=self._settings.dense_weight, limit=len(hits), depth=depth)
         return tuple(Passage(hit=hit, manifest=records.manifests[hit.key], score=score) for hit, score in fused)
 
     async def neighbours(self, passages: Sequence[Passage], reach: int) -> Mapping[str, ChunkPoint]:

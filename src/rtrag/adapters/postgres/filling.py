@@ -33,7 +33,7 @@ class Filled:
 async def fill_documents(url: str, documents: Sequence[SampleDocument], *, replace: bool = False) -> Filled:
     """Put documents into ``public.documents``, in one transaction; the table is made if it is missing.
 
-    Rows that are there already stay as they are, unless ``replace`` asks for the sample's text. Running it again changes
+    Rows that are there already stay, unless ``replace`` asks for the sample's text. Running it again changes
     nothing. Raises ConfigurationError or ServiceUnavailableError.
     """
     try:

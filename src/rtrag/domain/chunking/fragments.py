@@ -14,13 +14,14 @@ _MAX_GLUED = 300
 class Boundary(IntEnum):
     """How well the content may be cut before a fragment, the best last.
 
-    INNER is between two list items, sentences, table rows, or groups of lines of code.
+    ITEM is between two list items, table rows, or groups of lines of code.
     """
 
     WORD = 0
     LINE = 1
-    INNER = 2
-    BLOCK = 3
+    SENTENCE = 2
+    ITEM = 3
+    BLOCK = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +35,15 @@ class Fragment:
 # How a block longer than a chunk is cut: by the first that yields pieces short enough, and so on inside long pieces.
 _CUTTERS: dict[BlockKind, tuple[tuple[Cutter, Boundary], ...]] = {
     "heading": (),
-    "paragraph": ((sentences, Boundary.INNER), (lines, Boundary.LINE)),
+    "paragraph": ((sentences, Boundary.SENTENCE), (lines, Boundary.LINE)),
     "list_item": (
-        (items, Boundary.INNER),
-        (paragraphs, Boundary.INNER),
-        (sentences, Boundary.INNER),
+        (items, Boundary.ITEM),
+        (paragraphs, Boundary.ITEM),
+        (sentences, Boundary.SENTENCE),
         (lines, Boundary.LINE),
     ),
-    "literal": ((paragraphs, Boundary.INNER), (lines, Boundary.LINE)),
-    "table": ((lines, Boundary.INNER),),
+    "literal": ((paragraphs, Boundary.ITEM), (lines, Boundary.LINE)),
+    "table": ((lines, Boundary.ITEM),),
 }
 
 
@@ -71,7 +72,7 @@ def fragments_of(blocks: Iterable[Block]) -> list[Fragment]:
 
 
 def _pieces(block: Block) -> list[Fragment]:
-    first = Boundary.INNER if block.kind == "list_item" else Boundary.BLOCK
+    first = Boundary.ITEM if block.kind == "list_item" else Boundary.BLOCK
     if len(block.text.strip()) <= MAX_CHARS:
         return [Fragment(block.text, first)]
     pieces: list[Fragment] = []

@@ -12,7 +12,7 @@ from rtrag.domain.chunking.blocks import Block
 from rtrag.domain.chunking.fragments import MAX_CHARS, Boundary, Fragment, fragments_of
 
 TARGET_CHARS = 600  # where a section is cut, if it can be cut there
-INNER_TARGET_CHARS = 1000  # the same inside a paragraph, a list or a piece of code
+PARAGRAPH_TARGET_CHARS = 1000  # the same inside a paragraph: as late as possible, so as to cut few sentences apart
 MIN_CHARS = 300  # before this, only where the next fragment does not fit
 WHOLE_CHARS = 700  # a section, or what is left of one, that is not cut at all
 TAIL_CHARS = 150  # the least that is left over for a last chunk
@@ -132,5 +132,5 @@ def _cut(fragments: Sequence[Fragment], start: int, rest: int) -> int:
 
 
 def _merit(boundary: Boundary, size: int) -> tuple[int, int]:
-    target = TARGET_CHARS if boundary is Boundary.BLOCK else INNER_TARGET_CHARS
+    target = TARGET_CHARS if boundary >= Boundary.ITEM else PARAGRAPH_TARGET_CHARS
     return boundary, -abs(size - target)
