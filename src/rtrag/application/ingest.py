@@ -25,6 +25,8 @@ from rtrag.ports.dead_letters import DeadLetter, DeadLetters
 from rtrag.ports.index import Index
 
 IDLE_CONFIRM_SECONDS = 10.0
+FLUSH_REST = 10  # times as long as a flush took
+LONGEST_SPACING = 5.0
 REMEMBERED_TRANSACTIONS = 100_000
 
 
@@ -215,15 +217,21 @@ class Ingest:
         self._problems.set("indexing", f"Indexing is held up, retrying: {error}")
 
     async def flush_regularly(self, capture: Capture, state: SourceState) -> None:
-        """Flush and acknowledge, at most every ``flush_spacing`` seconds, until cancelled."""
+        """Flush and acknowledge, at most every ``flush_spacing`` seconds, until cancelled.
+
+        After a long flush (much was written) the next one waits longer, so that flushing never takes most of the time.
+        """
+        took = 0.0
         while True:
-            await asyncio.sleep(self._settings.flush_spacing)
+            await asyncio.sleep(max(self._settings.flush_spacing, min(took * FLUSH_REST, LONGEST_SPACING)))
+            begun = time.monotonic()
             try:
                 await self.flush(capture, state)
             except TransientError as error:
                 self._problems.set("flush", f"Changes cannot be made durable, retrying: {error}")
             else:
                 self._problems.clear("flush")
+            took = time.monotonic() - begun
 
     async def flush(self, capture: Capture, state: SourceState, *, idle: bool = False) -> None:
         """Make what is applied durable, then acknowledge it: in this order, numbered.

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, TypeAlias
 from uuid import UUID, uuid5
 
@@ -12,6 +13,7 @@ from rtrag.domain.document import Document, DocumentKey, Json
 Vector: TypeAlias = Sequence[float]
 ChunkKind: TypeAlias = Literal["body", "front_matter"]
 
+REMEMBERED = 65_536  # ids of keys kept in memory: every query needs those of the documents it finds
 NAMESPACE = UUID("6f9b2c51-3c43-5a53-9d0f-0b1f5a5e7a10")
 
 
@@ -102,6 +104,7 @@ def identify(document: Document, chunks: Sequence[Chunk], identity: ChunkingIden
     return tuple(identified)
 
 
+@lru_cache(maxsize=REMEMBERED)
 def manifest_id(key: DocumentKey) -> str:
     """The uuid of a document's manifest point."""
     return str(uuid5(NAMESPACE, f"manifest/{key}"))

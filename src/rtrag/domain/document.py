@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
+from functools import lru_cache
 from typing import Final, Literal, Self, TypeAlias
 from urllib.parse import quote, unquote
 
@@ -34,12 +35,12 @@ class DocumentKey:
     values: tuple[str, ...]
 
     def __str__(self) -> str:
-        return "/".join(quote(part, safe=".~-_:@ ") for part in (self.table, *self.values))
+        return _text((self.table, *self.values))
 
     @property
     def id(self) -> str:
         """The primary key alone, as the HTTP paths show it."""
-        return "/".join(quote(part, safe=".~-_:@ ") for part in self.values)
+        return _text(self.values)
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -48,6 +49,11 @@ class DocumentKey:
         if not table or not values:
             raise ValueError(f"not a document key: {text!r}, expected table/key as in public.documents/doc-1")
         return cls(table, tuple(values))
+
+
+@lru_cache(maxsize=65_536)
+def _text(parts: tuple[str, ...]) -> str:
+    return "/".join(quote(part, safe=".~-_:@ ") for part in parts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -205,6 +205,7 @@ async def open_edge_index(
         clean = place.mark_open()
         with engine_errors("be opened"):
             state = _open_state(place, dimensions, settings, exists=exists)
+        flushed = False
         try:
             index = EdgeIndex(state, dimensions, settings, _found(exists=exists, clean=clean))
             if exists and not clean:
@@ -215,9 +216,11 @@ async def open_edge_index(
             finally:
                 with engine_errors("flush to disk"):
                     state.flush()
+                flushed = True
         finally:
             state.close()
-        place.mark_closed()
+            if flushed:
+                place.mark_closed()
 
 
 _DONE: Final = object()

@@ -26,20 +26,27 @@ def create_group() -> typer.Typer:
     return group
 
 
-def add(
+def add(  # noqa: PLR0913 - the options of the command
     context: typer.Context,
     file: Annotated[Path | None, typer.Argument(help="File with the content; - reads it from standard input.")] = None,
     *,
     content: Annotated[str | None, typer.Option(help="The content itself, instead of a file.")] = None,
     document_id: Annotated[str | None, typer.Option("--id", help="Primary key; made if left out.")] = None,
     title: Annotated[str, typer.Option(help="Title.")] = "",
-    metadata: Annotated[list[str] | None, typer.Option("--metadata", "-m", help="field=value; repeat for more.")] = None,
+    metadata: Annotated[
+        list[str] | None, typer.Option("--metadata", "-m", help="field=value; repeat for more.")
+    ] = None,
     collection: CollectionOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Add a document and print its id and freshness token."""
     target: Target = context.obj
-    body = {"id": document_id, "title": title, "content": _content(file, content), "metadata": _metadata(metadata or [])}
+    body = {
+        "id": document_id,
+        "title": title,
+        "content": _content(file, content),
+        "metadata": _metadata(metadata or []),
+    }
     with open_api(target) as api:
         written = api.call("POST", "/api/documents", body, params={"collection": collection})
     _show_written("Added", written, as_json=as_json)

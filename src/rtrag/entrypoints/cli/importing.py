@@ -43,9 +43,7 @@ def import_files(
         raise CommandError(f"{len(failures)} could not be imported.", fix="see the lines above.", code=FAILURE)
 
 
-def _import_all(
-    api: Api, source: Path, files: list[Path], collection: str | None
-) -> tuple[Counter[str], list[str]]:
+def _import_all(api: Api, source: Path, files: list[Path], collection: str | None) -> tuple[Counter[str], list[str]]:
     from rich.console import Console  # noqa: PLC0415 - slow to import, and only needed here
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn  # noqa: PLC0415 - as above
 

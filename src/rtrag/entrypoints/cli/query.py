@@ -19,7 +19,7 @@ _QUOTE_LENGTH = 240
 _FOLLOW_SECONDS = 0.1
 
 
-def query(
+def query(  # noqa: PLR0913 - the options of the command
     context: typer.Context,
     text: Annotated[str, typer.Argument(help="The question, in plain words.")],
     *,

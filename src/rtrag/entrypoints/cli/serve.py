@@ -1,6 +1,6 @@
 """``rtrag serve``: an instance as a service, without samples and without explanations."""
 
-from enum import Enum
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rtrag.entrypoints.cli.server import Running
 
 
-class RoleName(str, Enum):
+class RoleName(StrEnum):
     """Which service's paths are shown."""
 
     query = "query"

@@ -10,9 +10,10 @@ import errno
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import uvicorn
 import uvloop
@@ -48,6 +49,9 @@ class Running:
     services: Services
 
 
+OnRunning: TypeAlias = Callable[[Running], Coroutine[None, None, None]]
+
+
 class _Server(uvicorn.Server):
     """Uvicorn's server, told to stop by us: its own handlers would raise the signal again before the engine closes."""
 
@@ -56,7 +60,7 @@ class _Server(uvicorn.Server):
         yield
 
 
-def run(serving: Serving, on_running: Callable[[Running], Awaitable[None]]) -> None:
+def run(serving: Serving, on_running: OnRunning) -> None:
     """Serve until SIGINT or SIGTERM, then drain and close. ``on_running`` is called once requests are answered.
 
     Raises CommandError if the port is taken, ConfigurationError if the engine cannot start.
@@ -82,7 +86,7 @@ def bind(host: str, port: int) -> socket.socket:
     return listening
 
 
-async def _run(serving: Serving, listening: socket.socket, on_running: Callable[[Running], Awaitable[None]]) -> None:
+async def _run(serving: Serving, listening: socket.socket, on_running: OnRunning) -> None:
     with _stop_signal() as stop:
         starting = asyncio.create_task(_serve(serving, listening, on_running, stop), name="instance")
         stopped = asyncio.create_task(stop.wait(), name="stop signal")
@@ -94,7 +98,7 @@ async def _run(serving: Serving, listening: socket.socket, on_running: Callable[
 async def _serve(
     serving: Serving,
     listening: socket.socket,
-    on_running: Callable[[Running], Awaitable[None]],
+    on_running: OnRunning,
     stop: "StopSignal",
 ) -> None:
     try:
@@ -103,14 +107,29 @@ async def _serve(
             server = _Server(_uvicorn_config(serving, services, listening))
             stop.stops(server)
             url = _url(listening, serving.host)
-            async with _announced(serving.settings, Instance(url=url, postgres_url=services.postgres_url, pid=os.getpid())):
-                async with asyncio.TaskGroup() as group:
-                    group.create_task(server.serve(sockets=[listening]), name="http")
-                    if not server.should_exit:
-                        group.create_task(on_running(Running(url=url, services=services)), name="announcement")
+            instance = Instance(url=url, postgres_url=services.postgres_url, pid=os.getpid())
+            async with _announced(serving.settings, instance):
+                await _answer(server, listening, on_running(Running(url=url, services=services)))
     except asyncio.CancelledError:
         if not stop.is_set:
             raise
+
+
+async def _answer(server: uvicorn.Server, listening: socket.socket, announcement: Coroutine[None, None, None]) -> None:
+    """Answer requests until told to stop; an announcement that fails stops it as well."""
+    announcing = asyncio.create_task(announcement, name="announcement")
+    announcing.add_done_callback(lambda task: _stop_if_failed(task, server))
+    try:
+        await server.serve(sockets=[listening])
+    finally:
+        announcing.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await announcing
+
+
+def _stop_if_failed(task: "asyncio.Task[None]", server: uvicorn.Server) -> None:
+    if not task.cancelled() and task.exception() is not None:
+        server.should_exit = True
 
 
 class StopSignal:

@@ -65,7 +65,10 @@ async def _document_id(
         ),
     ],
 ) -> str:
-    return _key_of(f"x/{_as_sent(request, _DOCUMENTS) or decoded}").id
+    key = _key_of(f"x/{_as_sent(request, _DOCUMENTS) or decoded}")
+    if len(key.values) > 1 and _has_one_key_column(request):
+        key = DocumentKey(key.table, ("/".join(key.values),))
+    return key.id
 
 
 async def _letter_key(
@@ -84,6 +87,13 @@ async def _letter_key(
 
 DocumentId: TypeAlias = Annotated[str, Depends(_document_id)]
 LetterKey: TypeAlias = Annotated[str, Depends(_letter_key)]
+
+
+def _has_one_key_column(request: Request) -> bool:
+    """Whether a slash in a path can only be part of the one value, as in ``docs/a.md``."""
+    collections = services_of(request).collections
+    name = request.query_params.get("collection") or next(iter(collections))
+    return name in collections and len(collections[name].tables[0].key_columns) == 1
 
 
 def _as_sent(request: Request, prefix: str) -> str:
