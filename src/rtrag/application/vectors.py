@@ -64,13 +64,14 @@ class VectorSupply:
     async def _from_points(
         self, wanted: set[str], plans: Sequence[Plan], lenders: Sequence[Manifest]
     ) -> dict[str, Vector]:
-        """Vectors of chunks that are being replaced or stand under the document's previous key."""
-        leaving = {chunk_id for plan in plans for chunk_id in plan.dropped}
+        """Vectors of chunks that stand already: replaced ones, kept ones, those under the document's previous key."""
+        standing = {chunk_id for plan in plans for chunk_id in plan.dropped}
+        standing |= {plan.kept[fingerprint] for plan in plans for fingerprint in wanted & plan.kept.keys()}
         planned = {plan.manifest.key for plan in plans}
-        leaving |= {chunk_id for lender in lenders if lender.key not in planned for chunk_id in lender.chunk_ids}
-        if not leaving:
+        standing |= {chunk_id for lender in lenders if lender.key not in planned for chunk_id in lender.chunk_ids}
+        if not standing:
             return {}
-        points = await self._index.chunks(tuple(leaving), with_vectors=True)
+        points = await self._index.chunks(tuple(standing), with_vectors=True)
         found = {}
         for point in points.values():
             fingerprint = self._fingerprint(point)

@@ -5,7 +5,7 @@ chunks to keep, chunks to drop, the next manifest.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from rtrag.domain.chunk import IdentifiedChunk, Vector, content_hash
@@ -24,12 +24,14 @@ class Plan:
         replaces: position of the manifest that was read, None where there was none.
         added: chunks that the manifest that was read does not list, in document order.
         dropped: ids that it lists and the next one does not.
+        kept: ids that both list, by fingerprint: an added chunk may have the vector of one of them.
     """
 
     manifest: Manifest
     replaces: Position | None
     added: tuple[IdentifiedChunk, ...]
     dropped: tuple[str, ...]
+    kept: Mapping[str, str] = field(default_factory=dict)
 
     def fingerprints(self) -> Mapping[str, str]:
         """Fingerprint to embedding input of every added chunk that needs a vector."""
@@ -85,6 +87,7 @@ def plan_upsert(
         replaces=current.position if current else None,
         added=tuple(chunk for chunk in chunks if chunk.id not in listed),
         dropped=_without(current.chunk_ids if current else (), wanted),
+        kept={chunk.fingerprint: chunk.id for chunk in chunks if chunk.fingerprint and chunk.id in listed},
     )
 
 

@@ -5,7 +5,6 @@ The standard library's client: importing httpx takes 0.6 s (measured), more than
 
 import http.client
 import json
-import ssl
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -52,7 +51,7 @@ class HttpApi:
         self._prefix = parts.path.rstrip("/")
         self._headers = {"Accept": "application/json"} | ({"X-API-Key": key} if key else {})
         self._connection: http.client.HTTPConnection = (
-            http.client.HTTPSConnection(parts.hostname, parts.port, context=ssl.create_default_context())
+            http.client.HTTPSConnection(parts.hostname, parts.port)
             if parts.scheme == "https"
             else http.client.HTTPConnection(parts.hostname, parts.port)
         )

@@ -1,8 +1,6 @@
 """``rtrag psql``: a database prompt on the documents."""
 
 import os
-import shutil
-import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -29,6 +27,8 @@ def psql(context: typer.Context) -> None:
     if url is not None:
         sys.stdout.flush()
         os.execv(program, [program, url, *context.args])  # noqa: S606 - our own program, no shell
+    import subprocess  # noqa: PLC0415, S404 - keeps other commands quick
+
     with open_services(target) as (_, services):
         done = subprocess.run([program, services.postgres_url, *context.args], check=False)  # noqa: S603 - as above
     raise typer.Exit(done.returncode)
@@ -41,6 +41,8 @@ def find_psql() -> str:
         for program in _PROGRAMS:
             if (found := Path(folder) / program).exists():
                 return str(found)
+    import shutil  # noqa: PLC0415 - keeps other commands quick
+
     on_path = shutil.which("psql")
     if on_path is None:
         raise CommandError("There is no psql on this machine.", fix="install the PostgreSQL client programs.")

@@ -1,6 +1,5 @@
 """``rtrag status``, ``rtrag verify`` and ``rtrag version``."""
 
-from importlib.metadata import version as installed_version
 from typing import Annotated, Any
 
 import typer
@@ -56,7 +55,9 @@ def version() -> None:
 
 def package_version() -> str:
     """Version of the installed package."""
-    return installed_version("rtrag")
+    from importlib.metadata import version as installed  # noqa: PLC0415 - keeps other commands quick
+
+    return installed("rtrag")
 
 
 def _show_status(url: str, found: dict[str, Any]) -> None:

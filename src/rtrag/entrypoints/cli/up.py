@@ -1,7 +1,5 @@
 """``rtrag up``: everything in one process, with documents to try it on and words on what to try."""
 
-import asyncio
-import logging
 import shlex
 import sys
 from pathlib import Path
@@ -45,6 +43,8 @@ def up(
             fix="use it, stop it with Ctrl-C where it runs, or choose another folder with --data.",
         )
     note(f"Starting in {settings.data_folder} ...")
+    import logging  # noqa: PLC0415 - keeps other commands quick
+
     from rtrag.entrypoints.cli.logs import configure_logs  # noqa: PLC0415 - after the first sign of life
     from rtrag.entrypoints.cli.server import Serving, run  # noqa: PLC0415 - loads the whole engine
 
@@ -78,6 +78,8 @@ async def _fill(services: "Services", folder: Path) -> None:
 
 async def _wait_until_ready(services: "Services") -> None:
     """Until questions are answered from a current index, with progress where that takes long."""
+    import asyncio  # noqa: PLC0415 - keeps other commands quick
+
     shown = ""
     while not (status := await services.operations.status()).ready:
         parts = [f"{copy.table}: {copy.copied:,} of about {copy.rows:,} rows" for copy in status.copying]
