@@ -1,6 +1,6 @@
 """What every index must do."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -166,9 +166,13 @@ class IndexContract:
             commit_time=datetime(2026, 5, 1, 12, 0, 0, 123456, tzinfo=UTC),
             content_hash="ab" * 32,
             metadata={"nested": {"list": [1, {"deep": None}]}, "big": 2**70, "float": 1.0},
+            headers={"Status": "Final", "Created": ["a", 1.0]},
             filterable={"tags": ["a", "b"]},
             format="markdown",
         )
+        plain = manifest(at(1))
+        unset = {each.name for each in fields(Manifest) if getattr(written, each.name) == getattr(plain, each.name)}
+        assert unset == {"deleted"}, "a new field of manifests has to be written here too"
         await index.write([SwitchManifest(manifest=written, replaces=None)])
         records = await index.records([OTHER, KEY], ["public.notes"])
         assert records.manifests == {OTHER: written}

@@ -73,7 +73,7 @@ class Database:
     """A fresh database: SQL by its owner, captures with a slot of its own."""
 
     def __init__(self, url: str, name: str) -> None:
-        self.url = make_conninfo(url, dbname=name, client_encoding="UTF8")
+        self.url = make_conninfo(url, dbname=name, client_encoding="UTF8", options="-c lock_timeout=10s")
         self.name = name
         self.slot = f"slot_{name}"
 

@@ -2,7 +2,7 @@
 
     python edge_worker.py FOLDER FLUSH_EVERY
 
-Each document has three chunks, of which every version replaces one. Prints a line once it writes.
+Each document has three chunks, of which every version replaces one. Says when it starts, and each version written.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ def chunk(document: int, chunk_id: str, position: Position) -> ChunkPoint:
     )
 
 
-async def advance(index: EdgeIndex, document: int) -> None:
+async def advance(index: EdgeIndex, document: int) -> int:
     """Bring a document to its next version: read, write, sweep."""
     key = key_of(document)
     standing = (await index.records([key])).manifests.get(key)
@@ -63,13 +63,20 @@ async def advance(index: EdgeIndex, document: int) -> None:
     )
     dropped = tuple(each for each in old if each not in listed)
     await index.write([SweepChunks(ids=dropped, below=position)])
+    return version
+
+
+def say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 async def work(folder: Path, flush_every: int) -> None:
     async with open_edge_index(folder, DIMENSIONS, SETTINGS) as index:
-        print("writing", flush=True)
+        say("writing")
         for done in count():
-            await advance(index, done % DOCUMENTS)
+            document = done % DOCUMENTS
+            say(f"{document} {await advance(index, document)}")
             if done % flush_every == 0:
                 await index.flush()
 

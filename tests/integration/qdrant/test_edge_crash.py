@@ -7,10 +7,13 @@ import time
 from pathlib import Path
 
 from integration.qdrant import edge_worker
-from integration.qdrant.edge_worker import DIMENSIONS, DOCUMENTS, SETTINGS, chunk_ids, key_of
+from integration.qdrant.edge_worker import DIMENSIONS, DOCUMENTS, SETTINGS, advance, chunk_ids, key_of
 from rtrag.adapters.qdrant.edge import EdgeIndex, open_edge_index
+from rtrag.domain.manifest import Manifest, SwitchManifest
+from rtrag.domain.position import Position
 
 KILLS = 20
+MOST_VERSIONS = 60
 
 
 async def versions(index: EdgeIndex) -> dict[int, int]:
@@ -25,26 +28,49 @@ async def versions(index: EdgeIndex) -> dict[int, int]:
     return found
 
 
-def write_and_kill(folder: Path, seconds: float, flush_every: int) -> None:
+def write_and_kill(folder: Path, lines: int, seconds: float, flush_every: int) -> dict[int, int]:
+    """Kill after so many versions and a moment; returns the versions that were written."""
     command = [sys.executable, edge_worker.__file__, str(folder), str(flush_every)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stderr is not None
-        started = process.stdout.readline()
+        seen = [process.stdout.readline() for _ in range(1 + lines)]
         time.sleep(seconds)
         process.kill()
-        assert started == "writing\n", process.stderr.read()
+        assert seen[0] == "writing\n", process.stderr.read()
+        whole = "".join([*seen[1:], process.stdout.read()]).rpartition("\n")[0].splitlines()
+    return {int(document): int(version) for document, version in (line.split() for line in whole)}
 
 
 async def test_whenever_it_is_killed_every_manifest_lists_existing_chunks_and_no_write_is_lost(tmp_path: Path) -> None:
-    """The log replays, so nothing has to be withdrawn and no document falls back to an older version."""
+    """The log replays, so nothing has to be withdrawn."""
     generator = random.Random(20260501)
-    before: dict[int, int] = {}
+    written: dict[int, int] = {}
     for _ in range(KILLS):
-        write_and_kill(tmp_path / "index", generator.uniform(0.0, 0.15), generator.choice([5, 50, 1_000_000]))
+        written |= write_and_kill(
+            tmp_path / "index",
+            generator.randrange(MOST_VERSIONS),
+            generator.uniform(0.0, 0.003),
+            generator.choice([5, 50, 1_000_000]),
+        )
         async with open_edge_index(tmp_path / "index", DIMENSIONS, SETTINGS) as index:
             assert index.withdrawn == ()
-            after = await versions(index)
-            assert all(after[document] >= version for document, version in before.items())
-            before = after
-    assert sum(before.values()) > KILLS
+            assert await index.state() == ("unclean" if written else "fresh")
+            found = await versions(index)
+            assert all(found[document] >= version for document, version in written.items())
+    assert sum(written.values()) > KILLS
+
+
+async def test_after_an_unclean_end_manifests_without_their_chunks_are_withdrawn(tmp_path: Path) -> None:
+    """As a power loss may leave them; the replay then builds the document afresh instead of stopping there."""
+    async with open_edge_index(tmp_path / "index", DIMENSIONS, SETTINGS) as index:
+        for document in range(3):
+            await advance(index, document)
+        torn = Manifest(key=key_of(7), position=Position(1, 9, 0), chunk_ids=(chunk_ids(0, 0)[0], chunk_ids(7, 0)[0]))
+        await index.write([SwitchManifest(manifest=torn, replaces=None)])
+    async with open_edge_index(tmp_path / "index", DIMENSIONS, SETTINGS) as index:
+        assert index.withdrawn == ()
+    (tmp_path / "index" / "closed").unlink()
+    async with open_edge_index(tmp_path / "index", DIMENSIONS, SETTINGS) as index:
+        assert index.withdrawn == (key_of(7),)
+        assert await versions(index) == {0: 0, 1: 0, 2: 0}

@@ -54,8 +54,8 @@ class Recorded:
 class PostgresCapture:
     """An open capture.
 
-    ``snapshot`` is there when ``opening.copy`` says so: close it once the copy is complete. ``removed`` are tables
-    that were copied once and are no longer configured: their documents should go.
+    ``snapshot`` is there when ``opening.copy`` says so. ``removed`` are tables that were copied once and are no longer
+    configured: their documents should go.
     """
 
     def __init__(  # noqa: PLR0913  the parts that a capture is joined from

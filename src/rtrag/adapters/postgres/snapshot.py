@@ -15,8 +15,9 @@ _NO_TIMEOUTS = ("statement_timeout", "idle_in_transaction_session_timeout", "loc
 class PostgresSnapshotReader:
     """The SnapshotReader of an exported snapshot: one transaction, open until ``close``.
 
-    Each page is one query by key, so reading may take as long as it likes and only the page is in memory. An open
-    snapshot keeps the server from cleaning up: close it as soon as the copy is complete.
+    Each page is one query by key, so reading may take as long as it likes and only the page is in memory. While it is
+    open, the server cannot clean up, and a TRUNCATE or ALTER of a table that was read waits: it closes by itself
+    once the last table has been read to its end.
     """
 
     def __init__(
@@ -26,6 +27,7 @@ class PostgresSnapshotReader:
         self._catalog = catalog
         self._tables = tables
         self._epoch = epoch
+        self._unread = set(tables)
         self._rejected: list[Unprocessable] = []
 
     @classmethod
@@ -74,8 +76,11 @@ class PostgresSnapshotReader:
             if page:
                 yield page
             if len(found) < size:
-                return
+                break
             after = query.key_bytes(layout, found[-1])
+        self._unread.discard(table)
+        if not self._unread:
+            await self.close()
 
     async def estimate(self, table: str) -> int:
         """See SnapshotReader."""

@@ -86,7 +86,6 @@ def manifest_payload(manifest: Manifest) -> Payload:
         "content_hash": manifest.content_hash,
         "metadata": dict(manifest.metadata),
         "headers": dict(manifest.headers),
-        "headers": dict(manifest.headers),
         "filterable": dict(manifest.filterable),
         "format": manifest.format,
     }
@@ -108,7 +107,6 @@ def manifest_of(payload: Mapping[str, Any]) -> Manifest:
         commit_time=datetime.fromisoformat(commit_time) if commit_time else None,
         content_hash=record["content_hash"],
         metadata=record["metadata"],
-        headers=record["headers"],
         headers=record["headers"],
         filterable=record["filterable"],
         format=record["format"],

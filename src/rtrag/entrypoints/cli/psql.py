@@ -27,7 +27,7 @@ def psql(context: typer.Context) -> None:
     if url is not None:
         sys.stdout.flush()
         os.execv(program, [program, url, *context.args])  # noqa: S606 - our own program, no shell
-    import subprocess  # noqa: PLC0415, S404 - keeps other commands quick
+    import subprocess  # noqa: PLC0415 - keeps other commands quick
 
     with open_services(target) as (_, services):
         done = subprocess.run([program, services.postgres_url, *context.args], check=False)  # noqa: S603 - as above

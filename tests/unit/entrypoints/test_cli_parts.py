@@ -1,0 +1,111 @@
+"""Parts of the command line that need no instance."""
+
+import json
+import os
+import socket
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rtrag.entrypoints.cli.client import document_path, parsed, with_params
+from rtrag.entrypoints.cli.errors import ApiError, CommandError
+from rtrag.entrypoints.cli.instance import Instance, Target, read_instance, remove_instance, write_instance
+from rtrag.entrypoints.cli.output import plain
+from rtrag.entrypoints.cli.query import parse_filters
+from rtrag.entrypoints.cli.server import bind
+
+HERE = Instance(url="http://127.0.0.1:8000", postgres_url="postgresql://user:secret@/db", pid=4711)
+
+
+@pytest.mark.parametrize(
+    ("texts", "filters"),
+    [
+        ([], {}),
+        (["team=platform"], {"team": "platform"}),
+        (["team=a", "team=b", "team=c"], {"team": ["a", "b", "c"]}),
+        (["year>=2020", "year<2024"], {"year": {"gte": 2020, "lt": 2024}}),
+        (["x!=1.5", "flag=true", "code=007", 'n="7"'], {"x": {"ne": 1.5}, "flag": True, "code": "007", "n": "7"}),
+        (["url=a=b", "empty="], {"url": "a=b", "empty": ""}),
+    ],
+)
+def test_filters_are_read_as_the_api_takes_them(texts: list[str], filters: dict[str, Any]) -> None:
+    assert parse_filters(texts) == filters
+
+
+@pytest.mark.parametrize("texts", [["team"], ["=x"], ["a=1", "a>2"], ["a>2", "a=1"]])
+def test_what_is_no_filter_is_a_usage_error(texts: list[str]) -> None:
+    with pytest.raises(CommandError) as caught:
+        parse_filters(texts)
+    assert (caught.value.code, bool(caught.value.fix)) == (2, True)
+
+
+def test_the_instance_file_is_its_owners_alone_and_taken_back(tmp_path: Path) -> None:
+    write_instance(tmp_path, HERE)
+    assert read_instance(tmp_path) == HERE
+    assert stat.S_IMODE((tmp_path / "instance.json").stat().st_mode) == 0o600
+    remove_instance(tmp_path, HERE.pid + 1)
+    assert read_instance(tmp_path) == HERE
+    remove_instance(tmp_path, HERE.pid)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"url": "x"}', '{"url": "x", "postgres_url": "y", "pid": "z"}'])
+def test_a_half_written_instance_file_is_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / "instance.json").write_text(text)
+    assert read_instance(tmp_path) is None
+
+
+def test_the_folder_is_found_as_the_settings_find_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("RTRAG_CONFIG", "RTRAG_DATA_FOLDER", "RTRAG_HTTP__API_KEYS"):
+        monkeypatch.delenv(name, raising=False)
+    assert (Target().folder, Target().key) == (Path(".rtrag"), None)
+    Path("rtrag.toml").write_text('data_folder = "from-file"\n[http]\napi_keys = ["k1", "k2"]\n')
+    assert (Target().folder, Target().key) == (Path("from-file"), "k1")
+    monkeypatch.setenv("RTRAG_DATA_FOLDER", "from-environment")
+    monkeypatch.setenv("RTRAG_HTTP__API_KEYS", '["k3"]')
+    assert (Target().folder, Target().key) == (Path("from-environment"), "k3")
+    assert Target(data=Path("given"), api_key="k4").folder == Path("given")
+    assert Target(api_key="k4").key == "k4"
+
+
+def test_a_configuration_file_that_cannot_be_read_is_a_usage_error(tmp_path: Path) -> None:
+    with pytest.raises(CommandError) as caught:
+        _ = Target(config=tmp_path / "none.toml").folder
+    assert caught.value.code == 2
+
+
+def test_a_problem_becomes_its_detail_and_a_fix() -> None:
+    problem = json.dumps({"type": "urn:rtrag:problem:no-such-path", "detail": "There is nothing here."}).encode()
+    with pytest.raises(ApiError, match="There is nothing here") as caught:
+        parsed(404, problem, url="http://x")
+    assert "--url" in caught.value.fix
+    with pytest.raises(ApiError, match="502"):
+        parsed(502, b"<html>bad gateway</html>", url="http://x")
+    with pytest.raises(CommandError, match="does not speak JSON"):
+        parsed(200, b"<html>", url="http://x")
+    assert parsed(204, b"", url="http://x") is None
+
+
+def test_ids_of_responses_are_not_encoded_twice() -> None:
+    assert document_path("docs%2Fa b.md") == "/api/documents/docs%2Fa%20b.md"
+    assert document_path("a?b#c") == "/api/documents/a%3Fb%23c"
+    assert with_params("/x", {"a": None, "b": "c d"}) == "/x?b=c+d"
+
+
+def test_a_document_cannot_steer_the_terminal() -> None:
+    assert plain("a\x1b[2Jb\x07\x9bc\r\n\td") == "a[2Jbc\n\td"
+
+
+def test_a_port_that_is_taken_is_named_with_the_way_out() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(CommandError, match=str(port)) as caught:
+            bind("127.0.0.1", port)
+    assert "--port" in caught.value.fix
+    with pytest.raises(CommandError, match="no.such.host.invalid"):
+        bind("no.such.host.invalid", 0)
