@@ -194,10 +194,7 @@ class Protocol:
 
     def _switch(self, worker: Worker, item: Change, state: State) -> Manifest | None:
         manifest = state.manifest
-        if self.cas:
-            free = manifest == worker.seen
-        else:
-            free = manifest is None or manifest.position < item.position
+        free = manifest == worker.seen if self.cas else manifest is None or manifest.position < item.position
         return Manifest(*item) if free else manifest
 
     def _read_back(self, worker: Worker, item: Change, state: State) -> Worker:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from rtrag.application.freshness import Freshness
 from rtrag.application.gate import FreshnessGate
 from rtrag.application.questions import Answer, Citation, Question, Retrieval, Source
-from rtrag.application.search import Search
+from rtrag.application.search import Found, Search
 from rtrag.application.services import Collection
 from rtrag.application.totals import Totals
 from rtrag.domain.chunk import Vector
@@ -52,7 +52,7 @@ class Readers:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Evidence:
-    passages: tuple[Passage, ...]
+    found: Found
     context: tuple[ContextItem, ...]
     as_of: AsOf
     key: str
@@ -80,8 +80,8 @@ class AnswerService:
     async def stream(self, question: Question) -> AsyncIterator[Retrieval | TextDelta | Answer]:
         """Answer a question as the answer is made; see ``services.Answers``."""
         evidence = await self._evidence(question)
-        sources = _page(evidence.passages, question)
-        yield Retrieval(sources=sources, total_sources=len(evidence.passages), as_of=evidence.as_of)
+        sources = _page(evidence.found.passages, question)
+        yield Retrieval(sources=sources, total_sources=evidence.found.total, as_of=evidence.as_of)
         remembered = await self._readers.memo.get(evidence.key)
         if remembered is not None:
             draft = _decode(remembered)
@@ -104,21 +104,21 @@ class AnswerService:
         await self._wait(question)
         vector = await self._vector(question.text)
         as_of = readers.freshness.as_of()
-        passages = await readers.search.passages(
-            SearchRequest(
-                vector=vector,
-                text=question.text,
-                limit=0,
-                tables=self._tables(collection),
-                conditions=question.conditions,
-            )
+        request = SearchRequest(
+            vector=vector,
+            text=question.text,
+            limit=0,
+            tables=self._tables(collection),
+            conditions=question.conditions,
         )
-        best = passages[: self._settings.context_passages]
+        needed = max(self._settings.context_passages, question.page * question.page_size)
+        found = await readers.search.passages(request, needed)
+        best = found.passages[: self._settings.context_passages]
         reach = self._settings.neighbours
         neighbours = await readers.search.neighbours(best, reach) if reach and best else {}
         context = build_context(best, neighbours, reach)
         key = evidence_key(question.text, [item.passage for item in context], readers.generator.model_id)
-        return _Evidence(passages=passages, context=context, as_of=as_of, key=key)
+        return _Evidence(found=found, context=context, as_of=as_of, key=key)
 
     def _check(self, question: Question) -> Collection:
         if not question.text.strip():
@@ -166,8 +166,8 @@ class AnswerService:
             text=draft.text,
             sufficient=draft.sufficient,
             citations=_citations(draft, evidence.context),
-            sources=_page(evidence.passages, question),
-            total_sources=len(evidence.passages),
+            sources=_page(evidence.found.passages, question),
+            total_sources=evidence.found.total,
             page=question.page,
             page_size=question.page_size,
             as_of=evidence.as_of,

@@ -69,6 +69,7 @@ class Citation:
 class Answer:
     """An answer with everything it rests on.
 
+    ``total_sources`` counts the candidates found; hits of documents that have just changed may drop out further down.
     ``memoised`` says that the text was generated before, from exactly this evidence.
     """
 

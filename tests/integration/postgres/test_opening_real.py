@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import psycopg
 import pytest
+
 from integration.postgres.conftest import (
     DOCUMENTS,
     Database,
@@ -12,7 +13,6 @@ from integration.postgres.conftest import (
     copied_rows,
     events_now,
 )
-
 from rtrag.domain.change import Upsert
 from rtrag.domain.errors import ConfigurationError, ServiceUnavailableError
 from rtrag.domain.manifest import SourceState
@@ -179,7 +179,7 @@ async def test_a_publication_of_somebody_else_is_never_changed(database: Databas
     with pytest.raises(ConfigurationError, match="was not made by rtrag") as caught:
         async with database.capture():
             pass
-    await database.run(*[f"{part};" for part in caught.value.fix.partition("run: ")[2].split(";")[:-1]])  # type: ignore[misc]
+    await database.run(*[f"{part};" for part in caught.value.fix.partition("run: ")[2].split(";")[:-1]])
     async with database.capture():
         await database.run("INSERT INTO documents VALUES ('a', '', 'x')")
     tables = await database.query("SELECT tablename::text FROM pg_publication_tables ORDER BY 1")

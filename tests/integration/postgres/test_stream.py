@@ -5,7 +5,6 @@ from statistics import median
 from time import perf_counter
 
 from integration.postgres.conftest import LIMITS, Database, copied_rows, events_now
-
 from rtrag.domain.change import Delete, Truncate, Upsert
 from rtrag.domain.document import MISSING, DocumentKey
 from rtrag.domain.position import Position
@@ -21,7 +20,9 @@ async def test_insert_update_delete_and_truncate_arrive_in_order_with_rising_pos
         source: ChangeSource = capture.source
         rows: RowReader = capture.rows
         snapshot: SnapshotReader | None = capture.snapshot
-        assert rows is not None and snapshot is not None and source is not None
+        assert rows is not None
+        assert snapshot is not None
+        assert source is not None
         await database.run(
             "INSERT INTO documents VALUES ('a', 'A', 'one', '{\"lang\": \"en\"}')",
             "UPDATE documents SET content = 'two' WHERE id = 'a'",
