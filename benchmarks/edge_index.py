@@ -131,32 +131,27 @@ class Updates:
         await self._index.records([point.key], [TABLE])
         await self._index.write([SweepChunks(ids=(chunk_id(number, version - 1),), below=point.position)])
 
-    async def timed(self, runs: int = RUNS) -> Figures:
-        prepared = iter([self.prepare() for _ in range(runs + WARM_UP)])
-        return await timed("update_ms", lambda: self.apply(*next(prepared)), runs)
-
-    async def flushes(self, updates: int, runs: int = 8) -> Figures:
-        """What a flush costs after so many updates."""
-        times = []
-        for _ in range(runs):
-            for _ in range(updates):
-                await self.apply(*self.prepare())
-            started = time.perf_counter()
-            await self._index.flush()
-            times.append((time.perf_counter() - started) * 1000)
-        return {f"flush_after_{updates}_ms": float(np.median(times))}
-
-
-async def timed(figure: str, action: Callable[[], Awaitable[object]], runs: int = RUNS) -> Figures:
-    """Median and 99th percentile of an action, after a few runs that do not count."""
+    async def timed(figure: str, action: Callable[[], Awaitable[object]], runs: int = RUNS) -> Figures:
+    """Median, 99th percentile and mean processor time of an action, after a few runs that do not count."""
     for _ in range(WARM_UP):
         await action()
     times = []
+    processor = time.process_time()
     for _ in range(runs):
         started = time.perf_counter()
         await action()
         times.append((time.perf_counter() - started) * 1000)
-    return {f"{figure}_p50": float(np.percentile(times, 50)), f"{figure}_p99": float(np.percentile(times, 99))}
+    return {
+        f"{figure}_p50": float(np.percentile(times, 50)),
+        f"{figure}_p99": float(np.percentile(times, 99)),
+        f"{figure}_processor": (time.process_time() - processor) * 1000 / runs,
+    }
+
+
+def searching(index: EdgeIndex, corpus: Corpus, limit: int = 60) -> Callable[[], Awaitable[object]]:
+    """Searches of requests made beforehand."""
+    requests = iter([corpus.request(limit) for _ in range(RUNS + WARM_UP)])
+    return lambda: index.search(next(requests))
 
 
 async def recall(folder: Path, corpus: Corpus, queries: int = 50) -> Figures:
@@ -166,7 +161,7 @@ async def recall(folder: Path, corpus: Corpus, queries: int = 50) -> Figures:
         default = [{hit.chunk_id for hit in (await index.search(each)).dense} for each in requests]
     async with open_edge_index(folder, DIMENSIONS, EdgeSettings(exact=True)) as index:
         exact = [{hit.chunk_id for hit in (await index.search(each)).dense} for each in requests]
-        figures = await timed("exact_search_ms", lambda: index.search(corpus.request()), 50)
+        figures = await timed("exact_search_ms", searching(index, corpus), 50)
     found = sum(len(ours & theirs) for ours, theirs in zip(default, exact, strict=True))
     return {"recall_at_60": found / sum(map(len, exact)), **figures}
 
@@ -190,7 +185,7 @@ async def compacting(folder: Path, corpus: Corpus, chunks: int) -> Figures:
         updates = Updates(index, corpus)
         for _ in range(chunks // 3):
             await updates.apply(*updates.prepare())
-        before = await timed("search_before_compaction_ms", lambda: index.search(corpus.request()))
+        before = await timed("search_before_compaction_ms", searching(index, corpus))
         job = asyncio.create_task(index.compact())
         waits = []
         while not job.done():
@@ -199,7 +194,7 @@ async def compacting(folder: Path, corpus: Corpus, chunks: int) -> Figures:
             waits.append((time.perf_counter() - started) * 1000)
             await asyncio.sleep(0.01)
         result = await job
-        after = await timed("search_after_compaction_ms", lambda: index.search(corpus.request()))
+        after = await timed("search_after_compaction_ms", searching(index, corpus))
     return {
         **before,
         **after,
@@ -218,8 +213,8 @@ async def measure(folder: Path, chunks: int, *, compaction: bool) -> Figures:
         figures |= await fill(index, corpus, chunks)
         updates = Updates(index, corpus)
         figures |= await updates.timed()
-        figures |= await timed("search_ms", lambda: index.search(corpus.request()))
-        figures |= await timed("search_30_ms", lambda: index.search(corpus.request(30)))
+        figures |= await timed("search_ms", searching(index, corpus))
+        figures |= await timed("search_30_ms", searching(index, corpus, 30))
         for between in (1, 20, 200):
             figures |= await updates.flushes(between)
     figures |= await recall(folder, corpus)

@@ -4,37 +4,39 @@ from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from rtrag.adapters.qdrant.edge import open_edge_index
 from rtrag.domain.manifest import ChunkPoint, Manifest
 
 INDEX_FOLDER = "index"
 TOLERANCE = 1e-5
-Vector: TypeAlias = "array[float]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contents:
-    """Everything in an index but positions and times: documents by key, listed and unlisted chunks by id."""
+    """Everything in an index but positions and times: documents by key, listed and unlisted chunks by id.
+
+    Vectors are 32-bit floats, packed.
+    """
 
     documents: Mapping[str, tuple[Any, ...]]
     chunks: Mapping[str, tuple[Any, ...]]
-    vectors: Mapping[str, Vector | None]
+    vectors: Mapping[str, bytes | None]
 
 
 async def read_contents(folder: Path, *, table: str, dimensions: int) -> Contents:
     """Read an index that no process has open."""
     documents: dict[str, tuple[Any, ...]] = {}
     chunks: dict[str, tuple[Any, ...]] = {}
-    vectors: dict[str, Vector | None] = {}
+    vectors: dict[str, bytes | None] = {}
     async with open_edge_index(folder / INDEX_FOLDER, dimensions=dimensions) as index:
         async for manifests in index.manifests(table):
             documents |= {str(manifest.key): _document(manifest) for manifest in manifests if not manifest.deleted}
         async for points in index.all_chunks():
             for point in points:
                 chunks[point.id] = _chunk(point)
-                vectors[point.id] = array("f", point.dense) if point.dense is not None else None
+                vectors[point.id] = array("f", point.dense).tobytes() if point.dense is not None else None
     return Contents(documents=documents, chunks=chunks, vectors=vectors)
 
 
@@ -48,27 +50,17 @@ def differences(left: Contents, right: Contents) -> list[str]:
 
 def _unequal(what: str, left: Mapping[str, tuple[Any, ...]], right: Mapping[str, tuple[Any, ...]]) -> list[str]:
     return [
-        f"{what} {key}: "
-        + (
-            "only in the first"
-            if key not in right
-            else "only in the second"
-            if key not in left
-            else f"{left[key]} or {right[key]}"
-        )
+        f"{what} {key}: {left.get(key, 'not there')} in the first, {right.get(key, 'not there')} in the second"
         for key in sorted(left.keys() | right.keys())
         if left.get(key) != right.get(key)
     ]
 
 
-def _close(left: Vector | None, right: Vector | None) -> bool:
-    if left is None or right is None:
-        return left is right
-    return (
-        left == right
-        or (len(left) == len(right)
-        and all(abs(a - b) <= TOLERANCE for a, b in zip(left, right, strict=True)))
-    )
+def _close(left: bytes | None, right: bytes | None) -> bool:
+    if left is None or right is None or left == right:
+        return left == right
+    values = array("f", left), array("f", right)
+    return len(left) == len(right) and all(abs(a - b) <= TOLERANCE for a, b in zip(*values, strict=True))
 
 
 def _document(manifest: Manifest) -> tuple[Any, ...]:

@@ -21,7 +21,7 @@ from rtrag.adapters.postgres.embedded import open_embedded_postgres
 POSTGRES_FOLDER = "postgres"
 ANNOUNCEMENT = "instance.json"
 LOG = "instance.log"
-COMMAND = (sys.executable, "-m", "rtrag", "serve", "all")
+COMMAND = (str(Path(sys.executable).with_name("rtrag")), "serve", "all")
 START_SECONDS = 180.0
 STOP_SECONDS = 30.0
 POLL_SECONDS = 0.01

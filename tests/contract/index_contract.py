@@ -235,6 +235,12 @@ class IndexContract:
         assert await put(None, 3) == TableState(table="t", floor=at(0, -1, epoch=2), copied_epoch=3)
         assert await put(at(1, 0, epoch=2), 3) == TableState(table="t", floor=at(1, 0, epoch=2), copied_epoch=3)
 
+    async def test_every_table_that_was_written_about_is_known(self, index: Index) -> None:
+        assert list(await index.tables()) == []
+        states = [TableState(table=f"public.t{number}", copied_epoch=number) for number in range(3)]
+        await index.write([*(PutTableState(state=state) for state in states), PutSourceState(state=source(1))])
+        assert sorted(await index.tables(), key=lambda state: state.table) == states
+
     async def test_the_state_of_a_source_is_what_was_put_last(self, index: Index) -> None:
         assert await index.source("main") is None
         await index.write([PutSourceState(state=source(5))])

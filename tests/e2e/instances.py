@@ -1,6 +1,5 @@
 """Starting ``rtrag`` as a user does: a process of its own, in a folder of its own."""
 
-import json
 import os
 import re
 import signal
@@ -12,7 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.request import Request, urlopen
+
+import httpx
 
 START_SECONDS = 120.0
 STOP_SECONDS = 60.0
@@ -39,15 +39,16 @@ class Up:
 
     def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """The JSON that a POST is answered with."""
-        request = Request(self.url + path, json.dumps(body).encode(), {"Content-Type": "application/json"})
-        with urlopen(request, timeout=30) as response:
-            found: dict[str, Any] = json.load(response)
+        response = httpx.post(self.url + path, json=body, timeout=30)
+        assert response.is_success, response.text
+        found: dict[str, Any] = response.json()
         return found
 
     def get(self, path: str) -> dict[str, Any]:
         """The JSON that a GET is answered with."""
-        with urlopen(self.url + path, timeout=30) as response:
-            found: dict[str, Any] = json.load(response)
+        response = httpx.get(self.url + path, timeout=30)
+        assert response.is_success, response.text
+        found: dict[str, Any] = response.json()
         return found
 
     def stop(self, number: int = signal.SIGINT) -> Done:

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
 from rtrag.domain.document import DocumentKey
-from rtrag.domain.manifest import ChunkPoint, IndexState, Manifest, Operation, SourceState
+from rtrag.domain.manifest import ChunkPoint, IndexState, Manifest, Operation, SourceState, TableState
 from rtrag.domain.retrieval import Candidates, SearchRequest
 from rtrag.ports.index import Index, Records
 
@@ -119,6 +119,9 @@ class SteppedIndex:
 
     async def state(self) -> IndexState:
         return await self._index.state()
+
+    async def tables(self) -> Sequence[TableState]:
+        return await self._index.tables()
 
     async def counts(self) -> Mapping[str, int]:
         return await self._index.counts()

@@ -1,6 +1,7 @@
 """Filling in what capture could not send: from the index where that is lossless, else from the row itself."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from rtrag.application.totals import Totals
 from rtrag.domain.change import Upsert
@@ -9,6 +10,14 @@ from rtrag.domain.document import MISSING, DocumentDraft, DocumentKey
 from rtrag.domain.plan import complete_from_index
 from rtrag.ports.changes import RowReader
 from rtrag.ports.index import IndexReader, Records
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completed:
+    """Complete drafts, and the causes why rows that were read cannot become documents, by key."""
+
+    drafts: Mapping[DocumentKey, DocumentDraft]
+    rejected: Mapping[DocumentKey, str]
 
 
 class DraftCompletion:
@@ -28,8 +37,8 @@ class DraftCompletion:
         records: Records,
         open_letters: frozenset[DocumentKey],
         rows: RowReader,
-    ) -> Mapping[DocumentKey, DocumentDraft]:
-        """Complete drafts by key; a key without an entry has no row any more."""
+    ) -> Completed:
+        """Complete the drafts; a document in neither mapping has no row any more."""
         complete: dict[DocumentKey, DocumentDraft] = {}
         unread: list[DocumentKey] = []
         for item in items:
@@ -44,11 +53,13 @@ class DraftCompletion:
                 unread.append(item.key)
             else:
                 complete[item.key] = known
+        rejected: Mapping[DocumentKey, str] = {}
         if unread:
             self._totals.add("rows_read", len(unread))
             read = await rows.read(unread)
             complete |= {draft.key: draft for draft in read.rows}
-        return complete
+            rejected = read.rejected
+        return Completed(drafts=complete, rejected=rejected)
 
     async def _from_index(self, draft: DocumentDraft, base: DocumentKey, records: Records) -> DocumentDraft | None:
         manifest = records.manifests.get(base)

@@ -4,11 +4,11 @@ Correct with any number of workers holding the same documents: every write is gu
 or a TRUNCATE did meanwhile is found by reading back. The protocol is model-checked in tests/protocol.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from rtrag.application.completion import DraftCompletion
+from rtrag.application.completion import Completed, DraftCompletion
 from rtrag.application.totals import Totals
 from rtrag.application.vectors import VectorSupply
 from rtrag.domain.change import Delete, DocumentChange, Unprocessable, Upsert
@@ -88,12 +88,12 @@ class Indexer:
         live = [item for item in pending if not _obsolete(item, records)]
         self._totals.add("obsolete", len(pending) - len(live))
         open_letters = await self._letters.open_keys([item.key for item in live])
-        drafts = await self._completion.complete(live, records, open_letters, rows)
+        completed = await self._completion.complete(live, records, open_letters, rows)
         # 2. Plan, and embed only what is missing.
         planned = [
             planned
             for item in live
-            if (planned := await self._planned(item, drafts, records, failed, rewrite=rewrite)) is not None
+            if (planned := await self._planned(item, completed, records, failed, rewrite=rewrite)) is not None
         ]
         if not planned:
             return ()
@@ -121,7 +121,7 @@ class Indexer:
     async def _planned(
         self,
         item: Coalesced,
-        drafts: Mapping[DocumentKey, DocumentDraft],
+        completed: Completed,
         records: Records,
         failed: list[DeadLetter],
         *,
@@ -137,9 +137,11 @@ class Indexer:
                 tombstone = Manifest(key=key, position=position, commit_time=commit_time, deleted=True)
                 return _Planned(coalesced=item, plan=plan_delete(tombstone, current), updates=False)
             case Upsert() as change:
-                draft = drafts.get(item.key)
+                draft = completed.drafts.get(item.key)
                 if draft is None:
-                    return None  # the row is gone: the stream brings its delete
+                    if item.key in completed.rejected:
+                        failed.append(await self.give_up(change, completed.rejected[item.key], attempts=1))
+                    return None  # else the row is gone: the stream brings its delete
                 try:
                     plan = self._plan(change, draft, None if rewrite else current, table)
                 except (TerminalError, ValueError) as error:

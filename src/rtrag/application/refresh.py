@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from rtrag.application.freshness import Freshness
 from rtrag.application.ingest import Ingest
-from rtrag.domain.change import Delete, DocumentChange, Upsert
+from rtrag.domain.change import Delete, DocumentChange, Unprocessable, Upsert
 from rtrag.domain.document import DocumentKey
 from rtrag.domain.errors import FreshnessTimeoutError, TransientError
 from rtrag.domain.position import Position
@@ -60,10 +60,14 @@ class Refresh:
         read = await self.read(keys)
         position = self.position(read)
         present = {draft.key: draft for draft in read.rows}
-        changes: list[DocumentChange] = [
-            Upsert(position=position, draft=present[key]) if key in present else Delete(position=position, key=key)
-            for key in keys
-        ]
+        changes: list[DocumentChange] = []
+        for key in keys:
+            if key in present:
+                changes.append(Upsert(position=position, draft=present[key]))
+            elif key in read.rejected:
+                changes.append(Unprocessable(position=position, key=key, cause=read.rejected[key], payload={}))
+            else:
+                changes.append(Delete(position=position, key=key))
         outcome = await self._ingest.submit(changes, rewrite=rewrite)
         return [letter.key for letter in outcome.failed]
 

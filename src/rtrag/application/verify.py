@@ -74,15 +74,16 @@ class Verifier:
         after: DocumentKey | None = None
         while True:
             read = await self._refresh.page(table, after, WINDOW)
-            if not read.rows:
+            if read.last is None:
                 return
             yield read
-            after = read.rows[-1].key
+            after = read.last
 
     async def _compare_window(self, read: RowRead, findings: _Findings, listed: set[str], *, repair: bool) -> None:
         suspects = await self._differing(read, listed)
         findings.documents += len(read.rows)
         findings.seen.update(draft.key for draft in read.rows)
+        findings.seen.update(read.rejected)
         # What changed between the read and the comparison is not a difference: look once more, at rows of now.
         confirmed: dict[DocumentKey, str] = {}
         if suspects:
@@ -148,7 +149,7 @@ class Verifier:
         for start in range(0, len(extra), WINDOW):
             keys = [manifest.key for manifest in extra[start : start + WINDOW]]
             read = await self._refresh.read(keys)
-            present = {draft.key for draft in read.rows}
+            present = {draft.key for draft in read.rows} | read.rejected.keys()
             records = await self._index.records(keys)
             gone = [k for k in keys if k not in present and (m := records.manifests.get(k)) and not m.deleted]
             for key in gone:

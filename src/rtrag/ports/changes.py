@@ -81,6 +81,7 @@ class RowRead:
     Every transaction that committed at or before ``lsn`` is in what was read, unless ``missed()`` tells it was
     still in progress in the reader's snapshot: ``xmin``, ``xmax`` and ``in_progress`` are that snapshot's.
     ``rejected`` are rows that exist and cannot become documents, with the cause: not absent, so never to be deleted.
+    ``last`` is the last of both in the order of reading: where the next page begins.
     """
 
     lsn: int
@@ -89,6 +90,7 @@ class RowRead:
     in_progress: frozenset[int]
     rows: tuple[DocumentDraft, ...]
     rejected: Mapping[DocumentKey, str] = field(default_factory=dict)
+    last: DocumentKey | None = None
 
     def missed(self, xid: int) -> bool:
         """Whether this transaction was not visible to the reader. ``xid`` has 32 bits, the snapshot 64."""

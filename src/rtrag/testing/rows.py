@@ -25,4 +25,11 @@ class ListRows:
         return self._read([self.rows[key] for key in keys[:size]])
 
     def _read(self, rows: Sequence[DocumentDraft]) -> RowRead:
-        return RowRead(lsn=self.lsn, xmin=0, xmax=2**62, in_progress=frozenset(), rows=tuple(rows))
+        return RowRead(
+            lsn=self.lsn,
+            xmin=0,
+            xmax=2**62,
+            in_progress=frozenset(),
+            rows=tuple(rows),
+            last=rows[-1].key if rows else None,
+        )

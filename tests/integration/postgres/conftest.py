@@ -18,7 +18,7 @@ from psycopg.conninfo import make_conninfo
 
 from rtrag.adapters.postgres.capture import CaptureSettings, PostgresCapture, Recorded, open_postgres_capture
 from rtrag.adapters.postgres.replication import StreamTimes
-from rtrag.domain.change import ChangeBatch, ChangeEvent, Upsert
+from rtrag.domain.change import ChangeBatch, ChangeEvent, DocumentChange, Upsert
 from rtrag.domain.chunk import ChunkingIdentity
 from rtrag.domain.manifest import SourceState
 from rtrag.domain.mapping import TableMapping
@@ -167,7 +167,17 @@ async def events_now(capture: PostgresCapture, limits: BatchLimits = LIMITS) -> 
     return await events_until(capture, await capture.source.barrier(), limits)
 
 
-async def copied_rows(capture: PostgresCapture, table: str = "public.documents", size: int = 100) -> list[Upsert]:
-    """The rows of the copy."""
+async def copied_changes(
+    capture: PostgresCapture, table: str = "public.documents", size: int = 100
+) -> list[DocumentChange]:
+    """The rows of the copy, those that cannot be mapped included."""
     assert capture.snapshot is not None
     return [row async for page in capture.snapshot.pages(table, size) for row in page]
+
+
+async def copied_rows(capture: PostgresCapture, table: str = "public.documents", size: int = 100) -> list[Upsert]:
+    """The rows of the copy, all of which can be mapped."""
+    changes = await copied_changes(capture, table, size)
+    upserts = [change for change in changes if isinstance(change, Upsert)]
+    assert len(upserts) == len(changes)
+    return upserts

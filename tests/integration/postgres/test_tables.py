@@ -197,8 +197,8 @@ async def refused_then_mended(database: Database, mapping: TableMapping, message
         ("CREATE UNLOGGED TABLE t (id int PRIMARY KEY, content text)", "is unlogged"),
         ("CREATE TABLE t (id int PRIMARY KEY, content text); ALTER TABLE t REPLICA IDENTITY NOTHING", "NOTHING"),
         (
-            "CREATE TABLE t (id int PRIMARY KEY, n int NOT NULL UNIQUE); ALTER TABLE t ADD content text; "
-             "ALTER TABLE t REPLICA IDENTITY USING INDEX t_n_key",
+            """CREATE TABLE t (id int PRIMARY KEY, n int UNIQUE NOT NULL, content text);
+               ALTER TABLE t REPLICA IDENTITY USING INDEX t_n_key""",
             "does not contain the key",
         ),
     ],
@@ -206,7 +206,7 @@ async def refused_then_mended(database: Database, mapping: TableMapping, message
 async def test_a_table_that_cannot_be_captured_is_refused_and_the_sql_named_mends_it(
     database: Database, definition: str, message: str
 ) -> None:
-    await database.run(*[part for part in definition.split(";")])
+    await database.run(*definition.split(";"))
     await refused_then_mended(database, TableMapping(table="public.t"), message)
 
 

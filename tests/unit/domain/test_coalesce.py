@@ -36,7 +36,11 @@ def test_missing_parts_stay_missing_when_nothing_older_has_them() -> None:
 
 
 def test_a_renamed_document_takes_what_it_lacks_from_its_former_key() -> None:
-    changes = [upsert(1, content="a"), Delete(position=Position(1, 2, 0), key=OLD), upsert(2, NEW, previous=OLD)]
+    changes: list[DocumentChange] = [
+        upsert(1, content="a"),
+        Delete(position=Position(1, 2, 0), key=OLD),
+        upsert(2, NEW, previous=OLD),
+    ]
     deleted, renamed = coalesce(changes)
     assert isinstance(deleted.change, Delete)
     assert isinstance(renamed.change, Upsert)
@@ -45,7 +49,7 @@ def test_a_renamed_document_takes_what_it_lacks_from_its_former_key() -> None:
 
 def test_the_base_of_a_twice_renamed_document_is_its_first_key() -> None:
     third = DocumentKey("public.documents", ("third",))
-    changes = [
+    changes: list[DocumentChange] = [
         Delete(position=Position(1, 1, 0), key=OLD),
         upsert(1, NEW, previous=OLD),
         Delete(position=Position(1, 2, 0), key=NEW),
@@ -61,7 +65,11 @@ def test_what_follows_an_unprocessable_change_must_be_read_when_it_lacks_parts()
 
 
 def test_an_insert_after_a_delete_does_not_see_what_was_deleted() -> None:
-    changes = [upsert(1, content="a"), Delete(position=Position(1, 2, 0), key=OLD), upsert(3, content="b")]
+    changes: list[DocumentChange] = [
+        upsert(1, content="a"),
+        Delete(position=Position(1, 2, 0), key=OLD),
+        upsert(3, content="b"),
+    ]
     [coalesced] = coalesce(changes)
     assert coalesced.change.position.lsn == 3
     assert coalesced.merged == 3

@@ -25,15 +25,18 @@ _SNAPSHOT = "SELECT pg_current_snapshot()::text"
 class _Found:
     drafts: list[DocumentDraft] = field(default_factory=list)
     rejected: dict[DocumentKey, str] = field(default_factory=dict)
+    last: DocumentKey | None = None
 
     def add(self, layout: Layout, raw: Sequence[RawRow]) -> None:
         for row in raw:
             try:
                 draft = layout.draft(row)
             except RowError as exc:
-                self.rejected[layout.any_key(row)] = str(exc)
+                self.last = layout.any_key(row)
+                self.rejected[self.last] = str(exc)
                 continue
             if draft is not None:
+                self.last = draft.key
                 self.drafts.append(draft)
 
 
@@ -121,4 +124,5 @@ class _Snapshot:
             in_progress=frozenset(int(xid) for xid in in_progress.split(",") if xid),
             rows=tuple(found.drafts),
             rejected=found.rejected,
+            last=found.last,
         )

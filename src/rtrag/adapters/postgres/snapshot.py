@@ -6,7 +6,7 @@ from rtrag.adapters.postgres.catalog import TypeCatalog
 from rtrag.adapters.postgres.connection import Connection, connect, mapped
 from rtrag.adapters.postgres.layout import RowError
 from rtrag.adapters.postgres.query import PageQuery, TableShape, estimate, fetch
-from rtrag.domain.change import Unprocessable, Upsert
+from rtrag.domain.change import DocumentChange, Unprocessable, Upsert
 from rtrag.domain.position import Position
 
 _NO_TIMEOUTS = ("statement_timeout", "idle_in_transaction_session_timeout", "lock_timeout", "transaction_timeout")
@@ -28,7 +28,6 @@ class PostgresSnapshotReader:
         self._tables = tables
         self._epoch = epoch
         self._unread = set(tables)
-        self._rejected: list[Unprocessable] = []
 
     @classmethod
     async def begin(
@@ -48,20 +47,20 @@ class PostgresSnapshotReader:
             raise
         return cls(connection, catalog, tables, epoch)
 
-    async def pages(self, table: str, size: int) -> AsyncIterator[Sequence[Upsert]]:
-        """See SnapshotReader. Rows that cannot be mapped are kept for ``take_rejected``."""
+    async def pages(self, table: str, size: int) -> AsyncIterator[Sequence[DocumentChange]]:
+        """See SnapshotReader."""
         query = PageQuery(self._tables[table], size)
         after: Sequence[bytes] | None = None
         position = Position.copied(self._epoch)
         while True:
             layout, found = await fetch(self._connection, self._catalog, query.at(after), query.shape)
-            page = []
+            page: list[DocumentChange] = []
             for row in found:
                 row_size = sum(len(value) for value in row if value is not None)
                 try:
                     draft = layout.draft(row)
                 except RowError as exc:
-                    self._rejected.append(
+                    page.append(
                         Unprocessable(
                             position=position,
                             key=layout.any_key(row),
@@ -85,11 +84,6 @@ class PostgresSnapshotReader:
     async def estimate(self, table: str) -> int:
         """See SnapshotReader."""
         return await estimate(self._connection, self._tables[table])
-
-    def take_rejected(self) -> tuple[Unprocessable, ...]:
-        """Rows of the pages read so far that could not be mapped, each told once: they become dead letters."""
-        rejected, self._rejected = tuple(self._rejected), []
-        return rejected
 
     async def close(self) -> None:
         """End the transaction and let the server clean up."""
