@@ -2,8 +2,8 @@
 
     python -m benchmarks.retrieval_quality --data DIR --set qa-squad|ret-scifact [--json]
 
-Chunking, embedding, the Edge index, search and fusion are the product's; only capture is left out. A unit's rank is that
-of its best chunk. Beside the default: each of the two searches alone. Where answers are spans of the text: how
+Chunking, embedding, the Edge index, search and fusion are the product's; only capture is left out. A unit's rank
+is that of its best chunk. Beside the default: each of the two searches alone. Where answers are spans of the text: how
 often a sentence that the extractive answer cites contains one.
 """
 
@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs 
 
 from benchmarks.question_sets import Asked, QuestionSet, Unit, load
 from benchmarks.report import emit, progress
+
 from rtrag.adapters.extractive_generator import ExtractiveGenerator
 from rtrag.adapters.qdrant.edge import EdgeIndex, EdgeSettings, open_edge_index
 from rtrag.adapters.qdrant.lexical import LexicalSettings

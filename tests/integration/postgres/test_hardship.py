@@ -271,9 +271,9 @@ async def test_bytes_that_are_not_text_become_dead_letters_and_block_nothing(ser
         )
         async with database.capture() as capture:
             assert capture.snapshot is not None
-            rejected, good = await copied_changes(capture)
+            rejected, intact = await copied_changes(capture)
             assert isinstance(rejected, Unprocessable)
-            assert (rejected.key.values, good.key.values) == (("copied",), ("good",))
+            assert (rejected.key.values, intact.key.values) == (("copied",), ("good",))
             read = await capture.rows.read([DocumentKey("public.documents", ("copied",))])
             assert "not UTF-8" in read.rejected[DocumentKey("public.documents", ("copied",))]
             await database.run(
