@@ -131,7 +131,23 @@ class Updates:
         await self._index.records([point.key], [TABLE])
         await self._index.write([SweepChunks(ids=(chunk_id(number, version - 1),), below=point.position)])
 
-    async def timed(figure: str, action: Callable[[], Awaitable[object]], runs: int = RUNS) -> Figures:
+    async def timed(self, runs: int = RUNS) -> Figures:
+        prepared = iter([self.prepare() for _ in range(runs + WARM_UP)])
+        return await timed("update_ms", lambda: self.apply(*next(prepared)), runs)
+
+    async def flushes(self, updates: int, runs: int = 8) -> Figures:
+        """What a flush costs after so many updates."""
+        times = []
+        for _ in range(runs):
+            for _ in range(updates):
+                await self.apply(*self.prepare())
+            started = time.perf_counter()
+            await self._index.flush()
+            times.append((time.perf_counter() - started) * 1000)
+        return {f"flush_after_{updates}_ms": float(np.median(times))}
+
+
+async def timed(figure: str, action: Callable[[], Awaitable[object]], runs: int = RUNS) -> Figures:
     """Median, 99th percentile and mean processor time of an action, after a few runs that do not count."""
     for _ in range(WARM_UP):
         await action()

@@ -206,6 +206,7 @@ def _kill_all(
         if replay.failure:
             raise InstanceFailedError(replay.failure)
         advance(killer.counts.kills - done)
+    replay.allow(commits_in_all)
     return instance
 
 

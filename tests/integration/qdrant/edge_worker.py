@@ -1,8 +1,9 @@
 """A process that writes versions of documents into an embedded index until it is killed.
 
-    python edge_worker.py FOLDER FLUSH_EVERY
+    python edge_worker.py FOLDER FLUSH_EVERY [compact]
 
 Each document has three chunks, of which every version replaces one. Says when it starts, and each version written.
+With ``compact`` it compacts all the time beside the writing.
 """
 
 import asyncio
@@ -71,8 +72,15 @@ def say(line: str) -> None:
     sys.stdout.flush()
 
 
-async def work(folder: Path, flush_every: int) -> None:
-    async with open_edge_index(folder, DIMENSIONS, SETTINGS) as index:
+async def compact_forever(index: EdgeIndex) -> None:
+    while True:
+        await index.compact()
+
+
+async def work(folder: Path, flush_every: int, *, compact: bool) -> None:
+    async with open_edge_index(folder, DIMENSIONS, SETTINGS) as index, asyncio.TaskGroup() as tasks:
+        if compact:
+            tasks.create_task(compact_forever(index))
         say("writing")
         for done in count():
             document = done % DOCUMENTS
@@ -82,4 +90,4 @@ async def work(folder: Path, flush_every: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(work(Path(sys.argv[1]), int(sys.argv[2])))
+    asyncio.run(work(Path(sys.argv[1]), int(sys.argv[2]), compact="compact" in sys.argv[3:]))

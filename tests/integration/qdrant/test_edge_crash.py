@@ -28,9 +28,9 @@ async def versions(index: EdgeIndex) -> dict[int, int]:
     return found
 
 
-def write_and_kill(folder: Path, lines: int, seconds: float, flush_every: int) -> dict[int, int]:
+def write_and_kill(folder: Path, lines: int, seconds: float, flush_every: int, *extra: str) -> dict[int, int]:
     """Kill after so many versions and a moment; returns the versions that were written."""
-    command = [sys.executable, edge_worker.__file__, str(folder), str(flush_every)]
+    command = [sys.executable, edge_worker.__file__, str(folder), str(flush_every), *extra]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stderr is not None
@@ -59,6 +59,22 @@ async def test_whenever_it_is_killed_every_manifest_lists_existing_chunks_and_no
             found = await versions(index)
             assert all(found[document] >= version for document, version in written.items())
     assert sum(written.values()) > KILLS
+
+
+async def test_a_kill_during_a_compaction_leaves_the_old_storage_or_the_new_one_whole(tmp_path: Path) -> None:
+    generator = random.Random(20260502)
+    written: dict[int, int] = {}
+    for _ in range(8):
+        written |= write_and_kill(tmp_path / "index", 1, generator.uniform(0.1, 1.5), 50, "compact")
+        async with open_edge_index(tmp_path / "index", DIMENSIONS, SETTINGS) as index:
+            assert index.withdrawn == ()
+            found = await versions(index)
+            assert all(found[document] >= version for document, version in written.items())
+            listed = {each for document, version in found.items() for each in chunk_ids(document, version)}
+            present = {point.id async for page in index.all_chunks() for point in page}
+            assert listed <= present
+            assert len(present - listed) <= 2, "what the update under way had written or not yet swept"
+        assert len(list((tmp_path / "index").glob("chunks-*"))) == 1
 
 
 async def test_after_an_unclean_end_manifests_without_their_chunks_are_withdrawn(tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ from rtrag.adapters.qdrant.points import (
     KIND,
     POSITION_FIELDS,
     QUOTE,
+    RECORD,
     TABLE,
     Payload,
     position_of,
@@ -109,6 +110,12 @@ def path(field: str) -> str:
 def retrieve(shard: EdgeShard, ids: Sequence[str], *, with_vectors: bool = False) -> list[StoredPoint]:
     """Points by id, those that exist."""
     return [stored(record) for record in shard.retrieve(list(ids), with_payload=True, with_vector=with_vectors)]
+
+
+def payload_records(shard: EdgeShard, ids: Sequence[str]) -> list[Payload]:
+    """What can be read back of the points that exist, and nothing else of them: the cheapest read."""
+    found = shard.retrieve(list(ids), with_payload=[RECORD], with_vector=False)
+    return [record.payload or {} for record in found]
 
 
 def positions(shard: EdgeShard, ids: Sequence[str]) -> dict[str, Position]:

@@ -82,7 +82,7 @@ class EdgeState:
         self.records.close()
 
     def _load(self, ids: Sequence[str]) -> list[ChunkPoint]:
-        return [chunk_point(point.payload, None) for point in edge_shards.retrieve(self.chunks, ids)]
+        return [chunk_point(payload, None) for payload in edge_shards.payload_records(self.chunks, ids)]
 
     def _recorded_deletions(self) -> int:
         for found in edge_shards.retrieve(self.records, [_UPKEEP_ID]):
