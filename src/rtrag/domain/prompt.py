@@ -109,7 +109,8 @@ def read_answer(text: str, passages: Sequence[ContextPassage]) -> AnswerDraft:
     citations = reply.get("citations")
     spans = [_span(item, given) for item in citations] if isinstance(citations, list) else []
     found = tuple(span for span in dict.fromkeys(spans) if span is not None)
-    return AnswerDraft(text=answer.strip(), citations=found, sufficient=reply.get("sufficient") is True)
+    # Without a passage that was given nothing is supported, whatever the model says of itself.
+    return AnswerDraft(text=answer.strip(), citations=found, sufficient=reply.get("sufficient") is True and bool(found))
 
 
 def _span(item: object, given: Mapping[int, str]) -> CitedSpan | None:

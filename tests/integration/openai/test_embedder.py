@@ -26,7 +26,7 @@ async def test_texts_are_packed_by_count_and_tokens_and_stay_in_order(server: Fa
     assert sizes(server) == [3, 3, 1]
     assert list(by_count) == [HashEmbedder(dimensions=16).vector(text) for text in texts]
     server.script.requests.clear()
-    await embedder(server, RequestLimits(tokens=7)).embed(texts, input_type="document")
+    await embedder(server, RequestLimits(tokens=5)).embed(texts, input_type="document")
     assert sizes(server) == [2, 2, 2, 1]
     server.script.requests.clear()
     await embedder(server, RequestLimits(tokens=5)).embed(["語" * 5, "語", "x" * 100, "y"], input_type="document")

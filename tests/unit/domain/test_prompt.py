@@ -50,7 +50,13 @@ def test_invented_quotes_are_emptied_and_invented_passages_dropped() -> None:
 
 
 def test_anything_but_true_is_not_sufficient() -> None:
-    assert not read_answer(reply(sufficient="yes"), PASSAGES).sufficient
+    cited = [{"number": 1, "quote": ""}]
+    assert read_answer(reply(citations=cited), PASSAGES).sufficient
+    assert not read_answer(reply(citations=cited, sufficient="yes"), PASSAGES).sufficient
+
+
+def test_an_answer_that_cites_nothing_is_not_sufficient() -> None:
+    assert not read_answer(reply(), PASSAGES).sufficient
 
 
 @pytest.mark.parametrize("frame", ["```json\n{}\n```", "```\n{}\n```", "\n{}\n"])
