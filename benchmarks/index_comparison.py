@@ -50,10 +50,14 @@ def differences(left: Contents, right: Contents) -> list[str]:
 
 def _unequal(what: str, left: Mapping[str, tuple[Any, ...]], right: Mapping[str, tuple[Any, ...]]) -> list[str]:
     return [
-        f"{what} {key}: {left.get(key, 'not there')} in the first, {right.get(key, 'not there')} in the second"
+        f"{what} {key}: {_shortly(left.get(key))} in the first, {_shortly(right.get(key))} in the second"
         for key in sorted(left.keys() | right.keys())
         if left.get(key) != right.get(key)
     ]
+
+
+def _shortly(value: tuple[Any, ...] | None) -> str:
+    return "not there" if value is None else f"{str(value)[:160]}..."
 
 
 def _close(left: bytes | None, right: bytes | None) -> bool:

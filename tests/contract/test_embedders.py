@@ -12,18 +12,24 @@ from rtrag.domain.errors import TerminalError, TransientError
 from rtrag.testing.embedding import HashEmbedder
 
 
+@pytest.fixture(scope="module")
+def static() -> StaticEmbedder:
+    return StaticEmbedder()
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[FakeOpenAI]:
+    with running() as server:
+        yield server
+
+
 class TestStaticEmbedder(EmbedderContract):
-    @pytest.fixture(scope="class")
-    def embedder(self) -> StaticEmbedder:
-        return StaticEmbedder()
+    @pytest.fixture
+    def embedder(self, static: StaticEmbedder) -> StaticEmbedder:
+        return static
 
 
 class TestOpenAIEmbedder(EmbedderContract):
-    @pytest.fixture(scope="class")
-    def server(self) -> Iterator[FakeOpenAI]:
-        with running() as server:
-            yield server
-
     @pytest.fixture
     async def embedder(self, server: FakeOpenAI) -> AsyncIterator[OpenAIEmbedder]:
         yield OpenAIEmbedder(server.client(), model="test-model", dimensions=16)

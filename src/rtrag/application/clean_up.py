@@ -1,9 +1,10 @@
 """Clean-up below a floor: what a TRUNCATE or a new epoch hid is turned into tombstones, swept and forgotten."""
 
 import asyncio
+from dataclasses import replace
 
 from rtrag.application.indexer import bury
-from rtrag.domain.manifest import ForgetTombstone, Manifest, Operation, TableState
+from rtrag.domain.manifest import ForgetTombstone, Manifest, Operation, PutTableState, TableState
 from rtrag.domain.position import Position
 from rtrag.ports.index import Index
 
@@ -14,17 +15,23 @@ class CleanUp:
     def __init__(self, index: Index) -> None:
         self._index = index
         self._unswept: dict[str, Position] = {}
+        self._hidden: dict[str, Position] = {}
         self._wake = asyncio.Event()
 
     @property
     def hidden_below(self) -> tuple[tuple[str, Position], ...]:
-        """Floors whose tables still hold what they hide, for searches to filter by."""
-        return tuple(self._unswept.items())
+        """Floors whose tables still hold much of what they hide, for searches to filter by.
 
-    def request(self, state: TableState) -> None:
-        """Sweep this table soon."""
+        Manifests decide what is visible in any case; the filter keeps hidden chunks from crowding out others.
+        """
+        return tuple(self._hidden.items())
+
+    def request(self, state: TableState, *, hide: bool) -> None:
+        """Sweep this table soon; with ``hide``, searches filter by its floor until that is done."""
         if state.floor is not None:
             self._unswept[state.table] = state.floor
+            if hide:
+                self._hidden[state.table] = state.floor
             self._wake.set()
 
     async def run(self) -> None:
@@ -36,6 +43,14 @@ class CleanUp:
                 await self.sweep(table, floor)
                 if self._unswept.get(table) == floor:
                     del self._unswept[table]
+                    self._hidden.pop(table, None)
+                    await self._note(table, floor)
+
+    async def _note(self, table: str, floor: Position) -> None:
+        """Record that the table is swept, so that the next start need not look."""
+        state = (await self._index.records((), (table,))).tables[table]
+        if state.floor == floor:
+            await self._index.write([PutTableState(state=replace(state, swept=floor))])
 
     async def sweep(self, table: str, floor: Position) -> None:
         """Bury every document of the table at or below the floor, then forget its tombstones there.

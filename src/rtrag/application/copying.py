@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 from rtrag.application.freshness import Freshness
 from rtrag.application.ingest import Ingest
 from rtrag.application.status import CopyProgress
 from rtrag.application.totals import Totals
 from rtrag.domain.change import DocumentChange
-from rtrag.domain.manifest import PutTableState, TableState
+from rtrag.domain.manifest import PutTableState
 from rtrag.domain.position import Position
 from rtrag.ports.changes import SnapshotReader
 from rtrag.ports.index import Index
@@ -39,7 +40,8 @@ class Copier:
         for table in tables:
             await self._copy_table(snapshot, table)
         floor = Position.floor_of(epoch)
-        states = [TableState(table=table, floor=floor, copied_epoch=epoch) for table in tables]
+        known = (await self._index.records((), tables)).tables
+        states = [replace(known[table], floor=floor, copied_epoch=epoch) for table in tables]
         await self._index.write([PutTableState(state=state) for state in states])
         await self._index.flush()
         self._freshness.copied()

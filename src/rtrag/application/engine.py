@@ -5,7 +5,7 @@ import contextlib
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rtrag.application.clean_up import CleanUp
@@ -16,7 +16,7 @@ from rtrag.application.ingest import Ingest, Monitor
 from rtrag.application.refresh import Refresh
 from rtrag.application.status import Phase
 from rtrag.domain.errors import ConfigurationError, TransientError
-from rtrag.domain.manifest import PutSourceState, PutTableState, SourceState, TableState
+from rtrag.domain.manifest import PutSourceState, PutTableState, SourceState
 from rtrag.domain.position import MAX_LSN, Position, format_lsn
 from rtrag.ports.changes import Capture
 from rtrag.ports.index import Index
@@ -165,14 +165,16 @@ class Engine:
         """Raise the floor of tables that are no longer configured above everything; a later epoch may return."""
         floor = Position(epoch, MAX_LSN - 1, 0)
         removed = [state for state in await self._parts.index.tables() if state.table not in self._parts.tables]
-        states = [TableState(table=state.table, floor=floor, copied_epoch=0) for state in removed]
+        states = [replace(state, floor=floor, copied_epoch=0) for state in removed if state.copied_epoch]
         if states:
             await self._parts.index.write([PutTableState(state=state) for state in states])
 
     async def _request_clean_up(self) -> None:
-        """Sweep below every floor: what a crash or a new epoch left behind."""
+        """Sweep below the floors that are not swept yet: what a crash or a new epoch left behind."""
         for state in await self._parts.index.tables():
-            self._parts.clean_up.request(state)
+            if state.floor is not None and state.swept != state.floor:
+                # Below the floor of a copy lies little: what was deleted while nobody looked.
+                self._parts.clean_up.request(state, hide=state.floor.lsn > 0)
 
     async def _compact(self) -> None:
         while self._parts.compact is not None:

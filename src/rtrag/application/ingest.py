@@ -19,7 +19,7 @@ from rtrag.application.totals import Totals
 from rtrag.domain.change import ChangeBatch, ChangeEvent, DocumentChange, TransactionMark, Truncate
 from rtrag.domain.document import DocumentKey
 from rtrag.domain.errors import EmbeddingUnavailableError, TransientError
-from rtrag.domain.manifest import PutSourceState, PutTableState, SourceState, TableState
+from rtrag.domain.manifest import PutSourceState, PutTableState, SourceState
 from rtrag.ports.changes import BatchLimits, Capture
 from rtrag.ports.dead_letters import DeadLetter, DeadLetters
 from rtrag.ports.index import Index
@@ -202,12 +202,10 @@ class Ingest:
 
     async def _truncate(self, event: Truncate) -> None:
         records = await self._index.records((), (event.table,))
-        state = TableState(
-            table=event.table, floor=event.position, copied_epoch=records.tables[event.table].copied_epoch
-        )
+        state = replace(records.tables[event.table], floor=event.position)
         await self._index.write([PutTableState(state=state)])
         self._unflushed.dirty = True
-        self._clean_up.request(state)
+        self._clean_up.request(state, hide=True)
 
     async def _retry(self, operation: Callable[[], object]) -> IndexOutcome:
         return await retrying(operation, self._settings.retry, self._failed)  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from rtrag.domain.retrieval import Candidates, Hit
 
 DENSE_WEIGHT = 0.3
-DEPTH = 50  # candidates to ask each search for
+DEPTH = 100  # candidates to ask each search for
 
 
 def fuse(

@@ -55,12 +55,14 @@ class ChunkPoint:
 class TableState:
     """What the index knows of a table.
 
-    ``floor`` hides everything at or below it. ``copied_epoch`` is the last epoch whose copy is complete.
+    ``floor`` hides everything at or below it; ``swept`` is the floor below which nothing is left to clean up.
+    ``copied_epoch`` is the last epoch whose copy is complete.
     """
 
     table: str
     floor: Position | None = None
     copied_epoch: int = 0
+    swept: Position | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

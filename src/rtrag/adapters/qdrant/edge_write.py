@@ -6,6 +6,7 @@ a condition takes 0.03-0.1 ms longer than one without.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import Any, Final, TypeVar, assert_never
 
@@ -137,7 +138,7 @@ class EdgeWriter:
         for found in edge_shards.retrieve(self._state.records, [record_id]):
             standing = table_of(found.payload).floor
             if standing is not None and (state.floor is None or state.floor < standing):
-                state = TableState(table=state.table, floor=standing, copied_epoch=state.copied_epoch)
+                state = replace(state, floor=standing)
         self._put_record(record_id, table_payload(state))
 
     def _put_record(self, record_id: str, payload: dict[str, object]) -> None:

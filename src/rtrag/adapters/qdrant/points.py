@@ -116,18 +116,24 @@ def manifest_of(payload: Mapping[str, Any]) -> Manifest:
 
 def table_payload(state: TableState) -> Payload:
     """The payload of a table point."""
-    floor = str(state.floor) if state.floor else None
-    return {KIND: "table", RECORD: _dump({"table": state.table, "floor": floor, "copied_epoch": state.copied_epoch})}
+    record = {
+        "table": state.table,
+        "floor": str(state.floor) if state.floor else None,
+        "copied_epoch": state.copied_epoch,
+        "swept": str(state.swept) if state.swept else None,
+    }
+    return {KIND: "table", RECORD: _dump(record)}
 
 
 def table_of(payload: Mapping[str, Any]) -> TableState:
     """Read back the state of a table."""
     record = json.loads(payload[RECORD])
-    floor = record["floor"]
+    floor, swept = record["floor"], record["swept"]
     return TableState(
         table=record["table"],
         floor=Position.parse(floor) if floor else None,
         copied_epoch=record["copied_epoch"],
+        swept=Position.parse(swept) if swept else None,
     )
 
 
