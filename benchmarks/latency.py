@@ -33,8 +33,8 @@ from benchmarks.words import Vocabulary
 
 SMALL = 2_000
 GROWTH_EDITS = 300
-LOAD_SECONDS = 15.0
-LOAD_QUERIES_PER_SECOND = 50.0
+LOAD_SECONDS = 30.0
+LOAD_QUERIES_PER_SECOND = 20.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

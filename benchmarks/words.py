@@ -36,7 +36,8 @@ class Vocabulary:
     def text(self, marker: str) -> str:
         """Sentences of 80 words in all, the marker among them."""
         words = self.draw(WORDS_PER_TEXT)
-        words[self._random.randrange(WORDS_PER_TEXT)] = marker
+        # Not where a sentence begins, which has a capital letter.
+        words[self._random.choice([place for place in range(WORDS_PER_TEXT) if place % SENTENCE])] = marker
         sentences = [words[place : place + SENTENCE] for place in range(0, WORDS_PER_TEXT, SENTENCE)]
         return " ".join(f"{' '.join(sentence).capitalize()}." for sentence in sentences)
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, TypeAlias
-from uuid import UUID, uuid5
+from uuid import UUID
 
 from rtrag.domain.document import Document, DocumentKey, Json
 
@@ -80,22 +80,24 @@ def identify(document: Document, chunks: Sequence[Chunk], identity: ChunkingIden
     """
     seen: dict[str, int] = {}
     identified = []
+    key, filterable = str(document.key), canonical(document.filterable)
     for chunk in chunks:
         text = embedding_input(document.title, chunk)
         stored = _hash(
-            str(document.key),
+            key,
             document.title,
-            json.dumps(chunk.heading_path),
+            str(len(chunk.heading_path)),
+            *chunk.heading_path,
             chunk.text,
             chunk.kind,
-            canonical(document.filterable),
+            filterable,
             identity.chunker_version,
             identity.model_id,
         )
         occurrence = seen[stored] = seen.get(stored, -1) + 1
         identified.append(
             IdentifiedChunk(
-                id=str(uuid5(NAMESPACE, f"chunk/{stored}/{occurrence}")),
+                id=_uuid5(f"chunk/{stored}/{occurrence}"),
                 chunk=chunk,
                 fingerprint=None if text is None else fingerprint_of(text, identity),
                 embedding_input=text,
@@ -107,17 +109,17 @@ def identify(document: Document, chunks: Sequence[Chunk], identity: ChunkingIden
 @lru_cache(maxsize=REMEMBERED)
 def manifest_id(key: DocumentKey) -> str:
     """The uuid of a document's manifest point."""
-    return str(uuid5(NAMESPACE, f"manifest/{key}"))
+    return _uuid5(f"manifest/{key}")
 
 
 def table_id(table: str) -> str:
     """The uuid of a table's point."""
-    return str(uuid5(NAMESPACE, f"table/{table}"))
+    return _uuid5(f"table/{table}")
 
 
 def source_id(source: str) -> str:
     """The uuid of a source's point."""
-    return str(uuid5(NAMESPACE, f"source/{source}"))
+    return _uuid5(f"source/{source}")
 
 
 def content_hash(content: str) -> str:
@@ -131,4 +133,16 @@ def canonical(values: Mapping[str, Json]) -> str:
 
 
 def _hash(*parts: str) -> str:
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+    digest = hashlib.sha256()
+    for part in parts:
+        encoded = part.encode("utf-8", "surrogatepass")
+        digest.update(b"%d:" % len(encoded))
+        digest.update(encoded)
+    return digest.hexdigest()
+
+
+def _uuid5(name: str) -> str:
+    """What ``uuid.uuid5`` gives as text, without its detour over integers: every chunk and every hit needs one."""
+    digest = hashlib.sha1(NAMESPACE.bytes + name.encode("utf-8", "surrogatepass"), usedforsecurity=False).digest()[:16]
+    text = (digest[:6] + bytes((digest[6] & 0x0F | 0x50, digest[7], digest[8] & 0x3F | 0x80)) + digest[9:]).hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

@@ -17,10 +17,11 @@ def fuse(
 ) -> tuple[tuple[Hit, float], ...]:
     """The best ``limit`` hits of both lists, each chunk once, with scores between 0 and 1, best first.
 
-    A list's best hit counts 1 and its last 0; a hit that a list lacks gets 0 from it, and a list whose scores are
-    all equal counts 1 throughout. A weight of 0 or 1 leaves the hits of one list, in its order. ``depth`` is how
-    many hits each search was asked for: a shorter lexical list holds every chunk that shares a word with the
-    question, so that its scores are measured from 0, not from its last hit. Equal scores are ordered by chunk id.
+    A list's best hit counts 1 and its last 0; a hit that a list lacks gets 0 from it (front matter, which only words
+    can find, gets its whole score from them), and a list whose scores are all equal counts 1 throughout. A weight of
+    0 or 1 leaves the hits of one list, in its order. ``depth`` is how many hits each search was asked for: a shorter
+    lexical list holds every chunk that shares a word with the question, so that its scores are measured from 0, not
+    from its last hit. Equal scores are ordered by chunk id.
 
     Raises ValueError for a weight outside 0 to 1.
     """
@@ -38,7 +39,9 @@ def fuse(
             continue
         for hit, relative in zip(found, _relative(found, floor), strict=True):
             hits.setdefault(hit.chunk_id, hit)
-            scores[hit.chunk_id] = scores.get(hit.chunk_id, 0.0) + weight * relative
+            # Front matter has no vector: it is not the worse for a list that it cannot be in.
+            share = 1.0 if hit.kind == "front_matter" else weight
+            scores[hit.chunk_id] = scores.get(hit.chunk_id, 0.0) + share * relative
     order = sorted(scores, key=lambda chunk_id: (-scores[chunk_id], chunk_id))
     return tuple((hits[chunk_id], min(1.0, scores[chunk_id])) for chunk_id in order[:limit])
 

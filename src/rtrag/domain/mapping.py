@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Literal, TypeAlias
 
 from rtrag.domain.conditions import Condition, all_match
@@ -44,7 +45,7 @@ class TableMapping:
     @property
     def content_columns(self) -> tuple[str, ...]:
         """The columns that the content is made of."""
-        return tuple(_PLACEHOLDER.findall(self.content)) or (self.content,)
+        return _content_columns(self.content)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -58,6 +59,11 @@ class TableMapping:
             *(condition.field for condition in self.row_filter),
         )
         return tuple(dict.fromkeys(wanted))
+
+
+@lru_cache
+def _content_columns(content: str) -> tuple[str, ...]:
+    return tuple(_PLACEHOLDER.findall(content)) or (content,)
 
 
 def draft_of(mapping: TableMapping, row: Mapping[str, RowValue]) -> DocumentDraft | None:

@@ -1,5 +1,7 @@
 """Fusion by relative score."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -97,6 +99,13 @@ def test_a_lexical_list_that_is_complete_is_measured_from_zero() -> None:
     found = Candidates(dense=(hit("x", 0.9), hit("b", 0.1)), lexical=(hit("a", 5.0), hit("b", 4.5)))
     assert ids(fuse(found, dense_weight=0.3, limit=3, depth=50))[:2] == ["a", "b"]
     assert ids(fuse(found, dense_weight=0.3, limit=3, depth=2))[:2] == ["a", "x"]
+
+
+def test_front_matter_is_not_the_worse_for_having_no_vector() -> None:
+    header = replace(hit("h", 8.0), kind="front_matter")
+    found = Candidates(dense=(hit("a", 0.9), hit("b", 0.2)), lexical=(hit("a", 9.0), header, hit("b", 1.0)))
+    scores = {item.chunk_id: score for item, score in fuse(found, dense_weight=0.3, limit=10)}
+    assert scores == pytest.approx({"a": 1.0, "h": 7 / 8, "b": 0.0})
 
 
 def test_a_weight_outside_the_range_is_refused() -> None:

@@ -21,6 +21,7 @@ from rtrag.adapters.qdrant.lexical import Lexical, LexicalSettings
 from rtrag.adapters.qdrant.points import KIND, MANIFEST_KINDS, TABLE, chunk_point, manifest_of, source_of, table_of
 from rtrag.domain.chunk import manifest_id, source_id, table_id
 from rtrag.domain.document import DocumentKey
+from rtrag.domain.errors import RtragError
 from rtrag.domain.manifest import ChunkPoint, IndexState, Manifest, Operation, SourceState, TableState
 from rtrag.domain.retrieval import Candidates, SearchRequest
 from rtrag.ports.index import Records
@@ -38,7 +39,7 @@ class EdgeSettings:
         min_free_bytes: disk space below which nothing is written.
         compact_above: share of deleted points in the chunk storage that calls for a compaction.
         compact_from: deleted points below which a compaction is never called for.
-        remembered_chunks: how many decoded chunks are kept in memory for searches, about 1.5 KB each.
+        remembered: how many decoded chunks, and manifests, are kept in memory, about 1.5 KB each.
     """
 
     lexical: LexicalSettings = field(default_factory=LexicalSettings)
@@ -46,7 +47,7 @@ class EdgeSettings:
     min_free_bytes: int = 256 * 2**20
     compact_above: float = 0.3
     compact_from: int = 5_000
-    remembered_chunks: int = 10_000
+    remembered: int = 25_000
 
 
 class EdgeIndex:
@@ -67,16 +68,11 @@ class EdgeIndex:
         """See ``IndexReader.records``."""
         ids = {manifest_id(key): key for key in keys}
         table_ids = {table_id(table): table for table in tables}
-        with engine_errors("read manifests"):
-            found = edge_shards.retrieve(self._state.records, [*ids, *table_ids])
         states = {table: TableState(table=table) for table in tables}
-        manifests: dict[DocumentKey, Manifest] = {}
-        for point in found:
-            if point.id in ids:
-                manifests[ids[point.id]] = manifest_of(point.payload)
-            else:
-                states[table_ids[point.id]] = table_of(point.payload)
-        return Records(manifests=manifests, tables=states)
+        with engine_errors("read manifests"):
+            manifests = self._state.manifests.get(ids)
+            states |= {table_ids[found]: state for found, state in self._state.tables.get(table_ids).items()}
+        return Records(manifests={ids[found]: manifest for found, manifest in manifests.items()}, tables=states)
 
     async def chunks(self, ids: Sequence[str], *, with_vectors: bool = False) -> Mapping[str, ChunkPoint]:
         """See ``IndexReader.chunks``. Vectors have unit length."""
@@ -96,9 +92,13 @@ class EdgeIndex:
         self._state.folder.require_free(self._settings.min_free_bytes)
         steps = self._writer.steps(operations)
         while True:
-            with engine_errors("write"):
-                if next(steps, _DONE) is _DONE:
-                    return
+            try:
+                with engine_errors("write"):
+                    if next(steps, _DONE) is _DONE:
+                        return
+            except RtragError:
+                self._state.forget_all()  # what a failed step has left behind has to be looked up
+                raise
             await asyncio.sleep(0)
 
     async def flush(self) -> None:
@@ -229,14 +229,14 @@ _DONE: Final = object()
 def _open_state(place: EdgeFolder, dimensions: int, settings: EdgeSettings, *, exists: bool) -> EdgeState:
     if exists:
         chunks, records = edge_shards.load(place.current()), edge_shards.load(place.records)
-        return EdgeState(place, chunks, records, settings.remembered_chunks)
+        return EdgeState(place, chunks, records, settings.remembered)
     chunks_folder = place.new_chunks()
     chunks = edge_shards.create_chunks(chunks_folder, dimensions)
     records = edge_shards.create_records(place.records)
     chunks.flush()
     records.flush()
     place.switch_to(chunks_folder)
-    return EdgeState(place, chunks, records, settings.remembered_chunks)
+    return EdgeState(place, chunks, records, settings.remembered)
 
 
 def _found(*, exists: bool, clean: bool) -> IndexState:

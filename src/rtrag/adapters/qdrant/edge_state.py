@@ -6,10 +6,10 @@ from qdrant_edge import EdgeShard, Point, UpdateOperation
 
 from rtrag.adapters.qdrant import edge_shards
 from rtrag.adapters.qdrant.edge_folder import EdgeFolder
-from rtrag.adapters.qdrant.edge_memo import ChunkMemo
-from rtrag.adapters.qdrant.points import FILTER, Payload, chunk_point, upkeep_of, upkeep_payload
+from rtrag.adapters.qdrant.edge_memo import PointMemo
+from rtrag.adapters.qdrant.points import FILTER, Payload, chunk_point, manifest_of, table_of, upkeep_of, upkeep_payload
 from rtrag.domain.chunk import source_id
-from rtrag.domain.manifest import ChunkPoint
+from rtrag.domain.manifest import ChunkPoint, Manifest, TableState
 
 _UPKEEP_ID = source_id("upkeep of the index")
 
@@ -17,24 +17,32 @@ _UPKEEP_ID = source_id("upkeep of the index")
 class EdgeState:
     """The open shards of one folder; ``deleted_points`` counts deletions of chunks since the last compaction."""
 
-    def __init__(self, folder: EdgeFolder, chunks: EdgeShard, records: EdgeShard, remembered_chunks: int) -> None:
+    def __init__(self, folder: EdgeFolder, chunks: EdgeShard, records: EdgeShard, remembered: int) -> None:
         self.folder = folder
         self.chunks = chunks
         self.records = records
         self.filter_indexes = edge_shards.filter_indexes(chunks)
         self.deleted_points = self._recorded_deletions()
-        self._memo = ChunkMemo(remembered_chunks)
+        self._points: PointMemo[ChunkPoint] = PointMemo(remembered, self._load_points)
+        self.manifests: PointMemo[Manifest] = PointMemo(remembered, self._load_manifests)
+        self.tables: PointMemo[TableState] = PointMemo(remembered, self._load_tables)
         self._touched: set[str] | None = None
 
     def points(self, ids: Iterable[str]) -> Mapping[str, ChunkPoint]:
         """Chunk points by id, without vectors, those that exist."""
-        return self._memo.get(ids, self._load)
+        return self._points.get(ids)
 
     def touched(self, ids: Sequence[str]) -> None:
         """Forget what is remembered of these chunk points, and note them while a compaction runs."""
-        self._memo.forget(ids)
+        self._points.forget(ids)
         if self._touched is not None:
             self._touched.update(ids)
+
+    def forget_all(self) -> None:
+        """Look everything up again."""
+        self._points.clear()
+        self.manifests.clear()
+        self.tables.clear()
 
     def start_tracking(self) -> None:
         """From now on remember the ids of chunk points that change."""
@@ -81,8 +89,15 @@ class EdgeState:
         self.chunks.close()
         self.records.close()
 
-    def _load(self, ids: Sequence[str]) -> list[ChunkPoint]:
-        return [chunk_point(payload, None) for payload in edge_shards.payload_records(self.chunks, ids)]
+    def _load_points(self, ids: Sequence[str]) -> dict[str, ChunkPoint]:
+        points = (chunk_point(payload, None) for payload in edge_shards.payload_records(self.chunks, ids))
+        return {point.id: point for point in points}
+
+    def _load_manifests(self, ids: Sequence[str]) -> dict[str, Manifest]:
+        return {found.id: manifest_of(found.payload) for found in edge_shards.retrieve(self.records, ids)}
+
+    def _load_tables(self, ids: Sequence[str]) -> dict[str, TableState]:
+        return {found.id: table_of(found.payload) for found in edge_shards.retrieve(self.records, ids)}
 
     def _recorded_deletions(self) -> int:
         for found in edge_shards.retrieve(self.records, [_UPKEEP_ID]):

@@ -16,12 +16,9 @@ from rtrag.adapters.qdrant import edge_shards
 from rtrag.adapters.qdrant.edge_state import EdgeState
 from rtrag.adapters.qdrant.lexical import Lexical
 from rtrag.adapters.qdrant.points import (
-    KIND,
     chunk_payload,
     manifest_payload,
-    position_of,
     source_payload,
-    table_of,
     table_payload,
 )
 from rtrag.domain.chunk import manifest_id, source_id, table_id
@@ -110,14 +107,16 @@ class EdgeWriter:
 
     def _switch(self, switches: Sequence[SwitchManifest]) -> None:
         ids = [manifest_id(each.manifest.key) for each in switches]
-        standing = edge_shards.positions(self._state.records, ids)
-        points = [
-            Point(record_id, {}, manifest_payload(each.manifest))
+        standing = self._state.manifests.get(ids)
+        free = {
+            record_id: each.manifest
             for record_id, each in zip(ids, switches, strict=True)
-            if standing.get(record_id) == each.replaces
-        ]
-        if points:
+            if (standing[record_id].position if record_id in standing else None) == each.replaces
+        }
+        if free:
+            points = [Point(record_id, {}, manifest_payload(manifest)) for record_id, manifest in free.items()]
             self._state.records.update(UpdateOperation.upsert_points(points))
+            self._state.manifests.remember(free)
 
     def _sweep(self, operation: SweepChunks, ids: Sequence[str]) -> None:
         standing = edge_shards.positions(self._state.chunks, ids)
@@ -129,17 +128,18 @@ class EdgeWriter:
 
     def _forget(self, operation: ForgetTombstone) -> None:
         record_id = manifest_id(operation.key)
-        for found in edge_shards.retrieve(self._state.records, [record_id]):
-            if found.payload[KIND] == "tombstone" and position_of(found.payload) == operation.position:
-                self._state.records.update(UpdateOperation.delete_points([record_id]))
+        standing = self._state.manifests.get([record_id]).get(record_id)
+        if standing is not None and standing.deleted and standing.position == operation.position:
+            self._state.records.update(UpdateOperation.delete_points([record_id]))
+            self._state.manifests.forget([record_id])
 
     def _put_table(self, state: TableState) -> None:
         record_id = table_id(state.table)
-        for found in edge_shards.retrieve(self._state.records, [record_id]):
-            standing = table_of(found.payload).floor
-            if standing is not None and (state.floor is None or state.floor < standing):
-                state = replace(state, floor=standing)
+        known = self._state.tables.get([record_id]).get(record_id)
+        if known is not None and known.floor is not None and (state.floor is None or state.floor < known.floor):
+            state = replace(state, floor=known.floor)
         self._put_record(record_id, table_payload(state))
+        self._state.tables.remember({record_id: state})
 
     def _put_record(self, record_id: str, payload: dict[str, object]) -> None:
         self._state.records.update(UpdateOperation.upsert_points([Point(record_id, {}, payload)]))

@@ -1,9 +1,9 @@
 """What surrounds every request: an id, the last boundary for errors, and the limit on sizes. Plain ASGI."""
 
+import logging
 import re
 import secrets
 
-import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -12,7 +12,7 @@ from rtrag.entrypoints.http.problems import INTERNAL, TOO_LARGE, internal_proble
 
 REQUEST_ID_HEADER = "X-Request-ID"
 _ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
-_log = structlog.get_logger(__name__)
+_log = logging.getLogger(__name__)
 
 
 class RequestBoundary:
@@ -40,7 +40,7 @@ class RequestBoundary:
         try:
             await self._app(scope, receive, send_with_id)
         except Exception as error:  # the boundary of one request: logged, and answered if still possible
-            _log.exception("request_failed", request_id=request_id, path=scope["path"])
+            _log.exception("request_failed request_id=%s path=%r", request_id, scope["path"])
             if started:
                 raise
             detail = internal_problem(request_id).detail

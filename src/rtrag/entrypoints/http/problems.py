@@ -5,12 +5,12 @@ right a moment later, and clients already retry a 503. An open dead letter is 42
 until the letter is replayed.
 """
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 
-import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
@@ -30,7 +30,7 @@ from rtrag.domain.errors import (
 
 MEDIA_TYPE = "application/problem+json"
 _URN = "urn:rtrag:problem:"
-_log = structlog.get_logger(__name__)
+_log = logging.getLogger(__name__)
 
 
 class PreconditionFailedError(ConflictError):
@@ -163,7 +163,7 @@ async def _on_error(request: Request, error: Exception) -> Response:
     request_id = request_id_of(request.scope)
     kind = kind_of(error)
     if kind is INTERNAL:
-        _log.error("request_failed", request_id=request_id, path=request.url.path, error=str(error), exc_info=error)
+        _log.error("request_failed request_id=%s path=%r", request_id, request.url.path, exc_info=error)
     headers = {}
     if isinstance(error, ReadOnlyCollectionError):
         headers["Allow"] = _READ_METHODS

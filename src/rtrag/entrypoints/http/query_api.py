@@ -1,9 +1,9 @@
 """Asking: ``POST /query``, whole or as a stream of events, and the collections there are."""
 
+import logging
 import time
 from collections.abc import AsyncIterator
 
-import structlog
 from fastapi import APIRouter, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
@@ -24,7 +24,7 @@ from rtrag.entrypoints.http.wiring import TOKEN_HEADER, json_response, metrics_o
 from rtrag.ports.generation import TextDelta
 
 router = APIRouter(tags=["query"])
-_log = structlog.get_logger(__name__)
+_log = logging.getLogger(__name__)
 
 # Body and header are read by hand: what the framework does for them costs a quarter of a millisecond. So they are
 # documented by hand as well.
@@ -139,11 +139,11 @@ async def _events(
             yield _event(item)
     except RtragError as error:
         metrics.failed()
-        _log.warning("stream_failed", request_id=request_id, error=str(error))
+        _log.warning("stream_failed request_id=%s error=%s", request_id, error)
         yield ServerSentEvent(problem_of(error, request_id).model_dump_json(), event="error")
     except Exception:  # noqa: BLE001 - the boundary of one request: its status line is sent, so the stream says it
         metrics.failed()
-        _log.exception("stream_failed", request_id=request_id)
+        _log.exception("stream_failed request_id=%s", request_id)
         yield ServerSentEvent(internal_problem(request_id).model_dump_json(), event="error")
     finally:
         close = getattr(rest, "aclose", None)
