@@ -217,6 +217,7 @@ def _finish(instance: Instance, replay: PacedWriter, writer: Writer) -> None:
         replay.join()
         if replay.failure:
             raise InstanceFailedError(replay.failure)
+        writer.reconnect()  # the last kills may have hit PostgreSQL after the writer's last commit
         wait_visible(client, writer.token())
 
 

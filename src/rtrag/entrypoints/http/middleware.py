@@ -39,13 +39,12 @@ class RequestBoundary:
 
         try:
             await self._app(scope, receive, send_with_id)
-        except Exception as error:  # the boundary of one request: logged, and answered if still possible
+        except Exception:  # the boundary of one request: logged, and answered if still possible
             _log.exception("request_failed request_id=%s path=%r", request_id, scope["path"])
             if started:
                 raise
-            detail = internal_problem(request_id).detail
-            del error
-            await problem_response(INTERNAL, detail, request_id)(scope, receive, send_with_id)
+            response = problem_response(INTERNAL, internal_problem(request_id).detail, request_id)
+            await response(scope, receive, send_with_id)
 
 
 class BodyLimit:
