@@ -1,7 +1,7 @@
-"""Joining the hits of two searches by relative score: min-max per list and question, weighted.
+"""Joining the hits of two searches by relative score, weighted.
 
 After S. Bruch, S. Gai, A. Ingber, "An Analysis of Fusion Functions for Hybrid Retrieval" (ACM TOIS 42, 2023): it
-keeps what rank fusion throws away, how much better one hit is than the next.
+keeps what rank fusion throws away, how much better one hit is than the next, and knows the least score there can be.
 """
 
 from collections.abc import Sequence
@@ -17,43 +17,36 @@ def fuse(
 ) -> tuple[tuple[Hit, float], ...]:
     """The best ``limit`` hits of both lists, each chunk once, with scores between 0 and 1, best first.
 
-    A list's best hit counts 1 and its last 0; a hit that a list lacks gets 0 from it (front matter, which only words
-    can find, gets its whole score from them), and a list whose scores are all equal counts 1 throughout. A weight of
-    0 or 1 leaves the hits of one list, in its order. ``depth`` is how many hits each search was asked for: a shorter
-    lexical list holds every chunk that shares a word with the question, so that its scores are measured from 0, not
-    from its last hit. Equal scores are ordered by chunk id.
+    Dense scores are measured from the list's last hit to its best, lexical ones from 0, which is what a chunk without
+    a word of the question scores, to the best. A hit that a list lacks scores no higher than the list's last one, and
+    gets that: nothing from the dense list, nor from a lexical list that is complete because it is shorter than
+    ``depth``, the number of hits each search was asked for. Front matter, which only words can find, gets its whole
+    score from them. A weight of 0 or 1 leaves the hits of one list, in its order. Equal scores are ordered by chunk id.
 
     Raises ValueError for a weight outside 0 to 1.
     """
     if not 0.0 <= dense_weight <= 1.0:
         raise ValueError(f"the dense weight must lie between 0 and 1, not {dense_weight}")
+    lexical_weight = 1.0 - dense_weight
+    dense = _relative(candidates.dense, None) if dense_weight else {}
+    lexical = _relative(candidates.lexical, 0.0) if lexical_weight else {}
     complete = depth is not None and len(candidates.lexical) < depth
-    weighted = (
-        (candidates.dense, dense_weight, None),
-        (candidates.lexical, 1.0 - dense_weight, 0.0 if complete else None),
-    )
-    hits: dict[str, Hit] = {}
+    unlisted = 0.0 if complete or not lexical else min(lexical.values())
+    hits = {hit.chunk_id: hit for found in (candidates.dense, candidates.lexical) for hit in found}
     scores: dict[str, float] = {}
-    for found, weight, floor in weighted:
-        if weight == 0.0:
-            continue
-        for hit, relative in zip(found, _relative(found, floor), strict=True):
-            hits.setdefault(hit.chunk_id, hit)
-            # Front matter has no vector: it is not the worse for a list that it cannot be in.
-            share = 1.0 if hit.kind == "front_matter" else weight
-            scores[hit.chunk_id] = scores.get(hit.chunk_id, 0.0) + share * relative
+    for chunk_id in dense.keys() | lexical.keys():
+        words = lexical.get(chunk_id, unlisted)
+        # Front matter has no vector: it is not the worse for a list that it cannot be in.
+        alone = hits[chunk_id].kind == "front_matter" and lexical_weight > 0
+        scores[chunk_id] = words if alone else dense_weight * dense.get(chunk_id, 0.0) + lexical_weight * words
     order = sorted(scores, key=lambda chunk_id: (-scores[chunk_id], chunk_id))
     return tuple((hits[chunk_id], min(1.0, scores[chunk_id])) for chunk_id in order[:limit])
 
 
-def _relative(found: Sequence[Hit], floor: float | None) -> list[float]:
+def _relative(found: Sequence[Hit], floor: float | None) -> dict[str, float]:
     if not found:
-        return []
+        return {}
     highest = max(hit.score for hit in found)
-    lowest = min(hit.score for hit in found)
-    if floor is not None:
-        lowest = min(floor, lowest)
+    lowest = min(hit.score for hit in found) if floor is None else floor
     width = highest - lowest
-    if width <= 0.0:
-        return [1.0] * len(found)
-    return [(hit.score - lowest) / width for hit in found]
+    return {hit.chunk_id: (hit.score - lowest) / width if width > 0.0 else 1.0 for hit in found}
