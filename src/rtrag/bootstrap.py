@@ -6,14 +6,10 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import assert_never
-
-from openai import AsyncOpenAI
+from typing import TYPE_CHECKING, assert_never
 
 from rtrag.adapters.extractive_generator import ExtractiveGenerator
 from rtrag.adapters.memory_cache import MemoryCache
-from rtrag.adapters.openai.embedder import OpenAIEmbedder
-from rtrag.adapters.openai.generator import OpenAIGenerator
 from rtrag.adapters.postgres.capture import CaptureSettings, Recorded, open_postgres_capture
 from rtrag.adapters.postgres.documents import open_document_stores
 from rtrag.adapters.postgres.embedded import open_embedded_postgres
@@ -53,6 +49,9 @@ from rtrag.ports.dead_letters import DeadLetters
 from rtrag.ports.documents import DocumentStore
 from rtrag.ports.embedding import Embedder
 from rtrag.ports.generation import Generator
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
 
 SOURCE = "postgres"
 QUERY_VECTORS_BYTES = 4_000_000
@@ -123,7 +122,7 @@ async def _open_core(stack: AsyncExitStack, settings: Settings) -> _Core:
     _make_folder(data)
     collections = {collection.name: collection for collection in settings.mapped_collections()}
     mappings = {table.table: table for collection in collections.values() for table in collection.tables}
-    embedder = _embedder(settings)
+    embedder = await _embedder(stack, settings)
     identity = ChunkingIdentity(
         chunker_version=CHUNKER_VERSION, model_id=embedder.model_id, dimensions=embedder.dimensions
     )
@@ -141,7 +140,7 @@ async def _open_core(stack: AsyncExitStack, settings: Settings) -> _Core:
         index=index,
         letters=letters,
         embedder=embedder,
-        generator=_generator(settings, embedder),
+        generator=await _generator(stack, settings, embedder),
         composer=Composer(
             mappings=mappings,
             chunker=Chunker(split=split, header_fields=header_fields, detect_format=detect_format, identity=identity),
@@ -286,24 +285,28 @@ async def _drain(engine: Engine, running: "asyncio.Task[None]") -> None:
         await asyncio.wait_for(running, DRAIN_SECONDS)
 
 
-def _embedder(settings: Settings) -> Embedder:
+async def _embedder(stack: AsyncExitStack, settings: Settings) -> Embedder:
     match settings.embedder:
         case configured.StaticEmbedder():
             return StaticEmbedder()
         case configured.OpenAIEmbedder() as chosen:
-            client = _client(settings, chosen.base_url, chosen.timeout_seconds)
+            from rtrag.adapters.openai.embedder import OpenAIEmbedder  # noqa: PLC0415 - a second of imports
+
+            client = await _client(stack, settings, chosen.base_url, chosen.timeout_seconds)
             return OpenAIEmbedder(client, model=chosen.model, dimensions=chosen.dimensions)
         case _ as unreachable:
             assert_never(unreachable)
 
 
-def _generator(settings: Settings, embedder: Embedder) -> Generator:
+async def _generator(stack: AsyncExitStack, settings: Settings, embedder: Embedder) -> Generator:
     match settings.generator:
         case configured.ExtractiveGenerator():
             # A remote embedder would cost a request for every question: then words alone decide.
             return ExtractiveGenerator(embedder if isinstance(embedder, StaticEmbedder) else None)
         case configured.OpenAIGenerator() as chosen:
-            client = _client(settings, chosen.base_url, chosen.timeout_seconds)
+            from rtrag.adapters.openai.generator import OpenAIGenerator  # noqa: PLC0415 - a second of imports
+
+            client = await _client(stack, settings, chosen.base_url, chosen.timeout_seconds)
             return OpenAIGenerator(
                 client,
                 model=chosen.model,
@@ -314,11 +317,14 @@ def _generator(settings: Settings, embedder: Embedder) -> Generator:
             assert_never(unreachable)
 
 
-def _client(settings: Settings, base_url: str | None, timeout: float) -> AsyncOpenAI:
+async def _client(stack: AsyncExitStack, settings: Settings, base_url: str | None, seconds: float) -> "AsyncOpenAI":
+    from openai import AsyncOpenAI  # noqa: PLC0415 - a second of imports
+
     key = settings.openai_api_key
-    return AsyncOpenAI(
-        api_key=key.get_secret_value() if key else "none", base_url=base_url, timeout=timeout, max_retries=0
+    client = AsyncOpenAI(
+        api_key=key.get_secret_value() if key else "none", base_url=base_url, timeout=seconds, max_retries=0
     )
+    return await stack.enter_async_context(client)
 
 
 def _ingest_settings(settings: Settings) -> IngestSettings:
