@@ -106,7 +106,7 @@ def _draft(unit: Unit) -> DocumentDraft:
 
 def ranking(passages: Iterable[Passage]) -> list[str]:
     """Unit ids in the order of their best chunks."""
-    return list(dict.fromkeys(passage.hit.key.values[0] for passage in passages))
+    return list(dict.fromkeys(passage.chunk.key.values[0] for passage in passages))
 
 
 async def measure(folder: Path, questions: QuestionSet, options: Options, *, shown: bool) -> dict[str, Any]:

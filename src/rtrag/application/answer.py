@@ -190,12 +190,12 @@ def _page(passages: Sequence[Passage], question: Question) -> tuple[Source, ...]
     return tuple(
         Source(
             rank=start + place + 1,
-            key=passage.hit.key,
-            title=passage.hit.title,
-            heading_path=passage.hit.heading_path,
-            text=passage.hit.text,
+            key=passage.chunk.key,
+            title=passage.chunk.title,
+            heading_path=passage.chunk.heading_path,
+            text=passage.chunk.text,
             score=round(passage.score, 6),
-            chunk_id=passage.hit.chunk_id,
+            chunk_id=passage.chunk.id,
             ordinal=passage.ordinal,
             version=passage.manifest.version,
             position=passage.manifest.position,

@@ -13,6 +13,7 @@ from rtrag.application.copying import Copier
 from rtrag.application.freshness import Freshness
 from rtrag.application.gate import FreshnessGate
 from rtrag.application.ingest import Ingest, Monitor
+from rtrag.application.orphans import sweep_orphans
 from rtrag.application.refresh import Refresh
 from rtrag.application.status import Phase
 from rtrag.domain.errors import ConfigurationError, TransientError
@@ -54,6 +55,7 @@ class Engine:
         self.phase: Phase = "starting"
         self.capture: Capture | None = None
         self.connected = asyncio.Event()
+        self._unclean = False
         self._problems.set("phase", "Starting: not connected to PostgreSQL yet.")
 
     def stop(self) -> None:
@@ -63,6 +65,7 @@ class Engine:
     async def run(self) -> None:
         """Open, stream, reopen after interruptions. Raises ConfigurationError when only a person can help."""
         parts = self._parts
+        self._unclean = await parts.index.state() == "unclean"
         delay = 0.1
         while not self._stop.is_set():
             try:
@@ -154,6 +157,10 @@ class Engine:
                 "catching_up",
                 f"Catching up: at {format_lsn(parts.freshness.applied_lsn)}, up to {format_lsn(target)}.",
             )
+        if self._unclean:
+            self._set_phase("catching_up", "Removing what a crash left behind; answers are not affected.")
+            await sweep_orphans(parts.index, parts.refresh.durable_position)
+            self._unclean = False
         self.phase = "live"
         self._problems.clear("phase")
 

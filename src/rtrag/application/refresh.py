@@ -50,8 +50,7 @@ class Refresh:
         """Where rows of this read stand: above every change they contain, below every later one."""
         return Position.of_read(self._freshness.epoch, read.lsn)
 
-    @property
-    def durable(self) -> Position:
+    def durable_position(self) -> Position:
         """Everything below it has been applied for good."""
         return Position.of_read(self._freshness.epoch, self._freshness.durable_lsn)
 

@@ -7,7 +7,7 @@ from rtrag.domain.conditions import all_match
 from rtrag.domain.document import DocumentKey
 from rtrag.domain.errors import TransientError
 from rtrag.domain.fusion import DENSE_WEIGHT, DEPTH, fuse
-from rtrag.domain.manifest import ChunkPoint, Manifest
+from rtrag.domain.manifest import ChunkPoint
 from rtrag.domain.position import Position
 from rtrag.domain.retrieval import Candidates, Hit, Passage, SearchRequest
 from rtrag.ports.index import IndexReader, Records
@@ -50,47 +50,44 @@ class Search:
 
         A document that changes between search and manifest read would be missing: then the search is run again.
         """
-        seen: Mapping[DocumentKey, Manifest] = {}
+        known = _Known()
         request = replace(request, limit=self._settings.depth, hidden_below=self._hidden_below())
         for _ in range(MAX_PASSES):
             ranked = self._ranked(await self._index.search(request), request.limit)
-            checked = await self._check(ranked, request, needed, seen)
-            if isinstance(checked, Found):
-                return checked
-            seen = checked
+            found = await self._check(ranked, request, needed, known)
+            if found is not None:
+                return found
         raise TransientError("The documents found keep changing faster than they can be read; ask again.")
 
-    def _ranked(self, candidates: Candidates, depth: int) -> Sequence[tuple[Hit, float]]:
+    def _ranked(self, candidates: Candidates, depth: int) -> Sequence[Hit]:
         limit = len(candidates.dense) + len(candidates.lexical)
         return fuse(candidates, dense_weight=self._settings.dense_weight, limit=limit, depth=depth)
 
-    async def _check(
-        self,
-        ranked: Sequence[tuple[Hit, float]],
-        request: SearchRequest,
-        needed: int,
-        seen: Mapping[DocumentKey, Manifest],
-    ) -> Found | Mapping[DocumentKey, Manifest]:
-        """The visible ones from the best down; or the manifests of documents that have changed since the search."""
+    async def _check(self, ranked: Sequence[Hit], request: SearchRequest, needed: int, known: "_Known") -> Found | None:
+        """The visible ones from the best down; None if documents have changed since the search."""
         visible: list[Passage] = []
         place = 0
         while place < len(ranked) and len(visible) < needed:
             window = ranked[place : place + needed - len(visible) + SPARE]
             place += len(window)
-            keys = tuple(dict.fromkeys(hit.key for hit, _ in window))
+            chunks = await self._index.chunks([hit.chunk_id for hit in window])
+            keys = tuple(dict.fromkeys(chunk.key for chunk in chunks.values()))
             records = await self._index.records(keys, tuple({key.table for key in keys}))
-            for hit, score in window:
-                if not _listed(hit, records):
-                    if _outdated(hit, records, seen):
-                        return {**seen, **records.manifests}
+            if known.outdated([hit.chunk_id for hit in window], chunks, records):
+                return None
+            visible += [
+                Passage(chunk=chunk, manifest=records.manifests[chunk.key], score=hit.score)
+                for hit in window
+                if (chunk := chunks.get(hit.chunk_id)) is not None
+                and _listed(chunk, records)
                 # Filters may carry access rights: the manifest has the last word.
-                elif all_match(request.conditions, records.manifests[hit.key].filterable):
-                    visible.append(Passage(hit=hit, manifest=records.manifests[hit.key], score=score))
+                and all_match(request.conditions, records.manifests[chunk.key].filterable)
+            ]
         return Found(passages=tuple(visible), total=len(visible) + len(ranked) - place)
 
     async def neighbours(self, passages: Sequence[Passage], reach: int) -> Mapping[str, ChunkPoint]:
         """The chunks up to ``reach`` places before and after each passage, by id; those found themselves left out."""
-        own = {passage.hit.chunk_id for passage in passages}
+        own = {passage.chunk.id for passage in passages}
         wanted = {
             chunk_id
             for passage in passages
@@ -99,18 +96,33 @@ class Search:
         return await self._index.chunks(tuple(sorted(wanted - own)))
 
 
-def _listed(hit: Hit, records: Records) -> bool:
-    manifest = records.manifests.get(hit.key)
-    if manifest is None or hit.chunk_id not in manifest.chunk_ids:
+class _Known:
+    """What earlier passes of a search have found to be hidden: a second look at the same would find the same."""
+
+    def __init__(self) -> None:
+        self._gone: set[str] = set()
+        self._versions: dict[DocumentKey, Position] = {}
+
+    def outdated(self, ids: Sequence[str], chunks: Mapping[str, ChunkPoint], records: Records) -> bool:
+        """Whether hidden hits are those of documents that have a newer version, not looked at before."""
+        gone = {chunk_id for chunk_id in ids if chunk_id not in chunks} - self._gone
+        newer = {
+            chunk.key: manifest.position
+            for chunk in chunks.values()
+            if not _listed(chunk, records)
+            and (manifest := records.manifests.get(chunk.key)) is not None
+            and not manifest.deleted
+            and manifest.position > chunk.position
+            and self._versions.get(chunk.key) != manifest.position
+        }
+        self._gone |= gone
+        self._versions |= newer
+        return bool(gone or newer)
+
+
+def _listed(chunk: ChunkPoint, records: Records) -> bool:
+    manifest = records.manifests.get(chunk.key)
+    if manifest is None or chunk.id not in manifest.chunk_ids:
         return False
-    floor = records.tables[hit.key.table].floor
+    floor = records.tables[chunk.key.table].floor
     return floor is None or manifest.position > floor
-
-
-def _outdated(hit: Hit, records: Records, seen: Mapping[DocumentKey, Manifest]) -> bool:
-    """Whether a dropped hit belongs to a document that has a newer version, not looked at in the pass before."""
-    manifest = records.manifests.get(hit.key)
-    if manifest is None or manifest.deleted or manifest.position <= hit.position:
-        return False
-    before = seen.get(hit.key)
-    return before is None or before.position != manifest.position

@@ -7,6 +7,7 @@ then what the index has beyond the tables. With repair, what differs is indexed 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from rtrag.application.orphans import orphans, sweep_orphans
 from rtrag.application.refresh import Refresh
 from rtrag.application.services import Difference, VerifyReport
 from rtrag.application.vectors import VectorSupply
@@ -15,8 +16,7 @@ from rtrag.domain.comparison import difference
 from rtrag.domain.composition import Composed, Composer
 from rtrag.domain.document import DocumentDraft, DocumentKey
 from rtrag.domain.errors import TerminalError
-from rtrag.domain.manifest import Manifest, Operation, SweepChunks
-from rtrag.domain.position import Position
+from rtrag.domain.manifest import Manifest
 from rtrag.ports.changes import RowRead
 from rtrag.ports.dead_letters import DeadLetters
 from rtrag.ports.index import Index
@@ -62,7 +62,7 @@ class Verifier:
             async for read in self._windows(table):
                 await self._compare_window(read, findings, listed, repair=repair)
             await self._compare_extra(table, findings, listed, repair=repair)
-        await self._sweep_orphans(findings, listed, repair=repair)
+        await self._compare_orphans(findings, repair=repair)
         return VerifyReport(
             documents=findings.documents,
             chunks=len(listed),
@@ -163,22 +163,8 @@ class Verifier:
         findings.differences = [d for d in findings.differences if d.key not in mended]
         findings.repaired += len(mended)
 
-    async def _sweep_orphans(self, findings: _Findings, listed: set[str], *, repair: bool) -> None:
-        """Chunk points that no manifest lists. They are invisible; while changes arrive some are merely new."""
-        async for page in self._index.all_chunks():
-            suspects = [point for point in page if point.id not in listed]
-            if not suspects:
-                continue
-            records = await self._index.records(list({point.key for point in suspects}))
-            for point in suspects:
-                manifest = records.manifests.get(point.key)
-                limit = self._refresh.durable if manifest is None else manifest.position
-                if (manifest is not None and point.id in manifest.chunk_ids) or point.position > limit:
-                    continue  # between the two halves of a switch
-                if repair:
-                    above = Position(limit.epoch, limit.lsn, limit.ordinal + 1)
-                    operations: list[Operation] = [SweepChunks(ids=(point.id,), below=above)]
-                    await self._index.write(operations)
-                    findings.repaired += 1
-                else:
-                    findings.add("orphan", point.id, f"chunk of {point.key} that its manifest does not list")
+    async def _compare_orphans(self, findings: _Findings, *, repair: bool) -> None:
+        if repair:
+            findings.repaired += await sweep_orphans(self._index, self._refresh.durable_position)
+        async for point, _ in orphans(self._index, self._refresh.durable_position):
+            findings.add("orphan", point.id, f"chunk of {point.key} that its manifest does not list")

@@ -14,6 +14,8 @@ Vector: TypeAlias = Sequence[float]
 ChunkKind: TypeAlias = Literal["body", "front_matter"]
 
 REMEMBERED = 65_536  # ids of keys kept in memory: every query needs those of the documents it finds
+_VERSION_DIGIT = 14  # where a uuid says of which version it is
+_FRONT_MATTER_VERSION = "8"  # of RFC 9562: whatever the maker of the uuid says
 NAMESPACE = UUID("6f9b2c51-3c43-5a53-9d0f-0b1f5a5e7a10")
 
 
@@ -97,7 +99,7 @@ def identify(document: Document, chunks: Sequence[Chunk], identity: ChunkingIden
         occurrence = seen[stored] = seen.get(stored, -1) + 1
         identified.append(
             IdentifiedChunk(
-                id=_uuid5(f"chunk/{stored}/{occurrence}"),
+                id=_chunk_id(f"{stored}/{occurrence}", chunk.kind),
                 chunk=chunk,
                 fingerprint=None if text is None else fingerprint_of(text, identity),
                 embedding_input=text,
@@ -130,6 +132,18 @@ def content_hash(content: str) -> str:
 def canonical(values: Mapping[str, Json]) -> str:
     """A mapping as JSON, the same for equal mappings."""
     return json.dumps(values, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+
+def is_front_matter(chunk_id: str) -> bool:
+    """Whether a chunk is front matter, told from its id alone: the version digit of the uuid says so."""
+    return chunk_id[_VERSION_DIGIT] == _FRONT_MATTER_VERSION
+
+
+def _chunk_id(name: str, kind: ChunkKind) -> str:
+    text = _uuid5(f"chunk/{name}")
+    if kind == "body":
+        return text
+    return text[:_VERSION_DIGIT] + _FRONT_MATTER_VERSION + text[_VERSION_DIGIT + 1 :]
 
 
 def _hash(*parts: str) -> str:

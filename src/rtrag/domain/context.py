@@ -24,13 +24,13 @@ def build_context(
     A chunk appears once, with the best passage that takes it; a passage that is wholly in the context of a
     better one is not repeated. Front matter is never pulled in as a neighbour.
     """
-    texts = {passage.hit.chunk_id: passage.hit.text for passage in passages}
+    texts = {passage.chunk.id: passage.chunk.text for passage in passages}
     texts |= {chunk_id: point.text for chunk_id, point in neighbours.items() if point.kind == "body"}
-    own = {passage.hit.chunk_id for passage in passages}
+    own = {passage.chunk.id for passage in passages}
     taken: set[str] = set()
     items: list[ContextItem] = []
     for passage in passages:
-        if passage.hit.chunk_id in taken:
+        if passage.chunk.id in taken:
             continue
         ids = passage.manifest.chunk_ids
         place = passage.ordinal
@@ -45,8 +45,8 @@ def build_context(
             ContextItem(
                 passage=ContextPassage(
                     number=len(items) + 1,
-                    title=passage.hit.title,
-                    heading_path=passage.hit.heading_path,
+                    title=passage.chunk.title,
+                    heading_path=passage.chunk.heading_path,
                     text="".join(texts[chunk_id] for chunk_id in chosen),
                     chunk_ids=chosen,
                 ),

@@ -6,15 +6,14 @@ keeps what rank fusion throws away, how much better one hit is than the next, an
 
 from collections.abc import Sequence
 
+from rtrag.domain.chunk import is_front_matter
 from rtrag.domain.retrieval import Candidates, Hit
 
-DENSE_WEIGHT = 0.3
-DEPTH = 100  # candidates to ask each search for
+DENSE_WEIGHT = 0.25
+DEPTH = 120  # candidates to ask each search for
 
 
-def fuse(
-    candidates: Candidates, *, dense_weight: float, limit: int, depth: int | None = None
-) -> tuple[tuple[Hit, float], ...]:
+def fuse(candidates: Candidates, *, dense_weight: float, limit: int, depth: int | None = None) -> tuple[Hit, ...]:
     """The best ``limit`` hits of both lists, each chunk once, with scores between 0 and 1, best first.
 
     Dense scores are measured from the list's last hit to its best, lexical ones from 0, which is what a chunk without
@@ -32,21 +31,22 @@ def fuse(
     lexical = _relative(candidates.lexical, 0.0) if lexical_weight else {}
     complete = depth is not None and len(candidates.lexical) < depth
     unlisted = 0.0 if complete or not lexical else min(lexical.values())
-    hits = {hit.chunk_id: hit for found in (candidates.dense, candidates.lexical) for hit in found}
-    scores: dict[str, float] = {}
+    fused: list[tuple[float, str]] = []
     for chunk_id in dense.keys() | lexical.keys():
         words = lexical.get(chunk_id, unlisted)
         # Front matter has no vector: it is not the worse for a list that it cannot be in.
-        alone = hits[chunk_id].kind == "front_matter" and lexical_weight > 0
-        scores[chunk_id] = words if alone else dense_weight * dense.get(chunk_id, 0.0) + lexical_weight * words
-    order = sorted(scores, key=lambda chunk_id: (-scores[chunk_id], chunk_id))
-    return tuple((hits[chunk_id], min(1.0, scores[chunk_id])) for chunk_id in order[:limit])
+        alone = lexical_weight > 0 and is_front_matter(chunk_id)
+        score = words if alone else dense_weight * dense.get(chunk_id, 0.0) + lexical_weight * words
+        fused.append((-min(1.0, score), chunk_id))
+    fused.sort()
+    return tuple([Hit(chunk_id, -score) for score, chunk_id in fused[:limit]])
 
 
 def _relative(found: Sequence[Hit], floor: float | None) -> dict[str, float]:
     if not found:
         return {}
-    highest = max(hit.score for hit in found)
-    lowest = min(hit.score for hit in found) if floor is None else floor
+    scores = [hit.score for hit in found]
+    highest = max(scores)
+    lowest = min(scores) if floor is None else floor
     width = highest - lowest
     return {hit.chunk_id: (hit.score - lowest) / width if width > 0.0 else 1.0 for hit in found}

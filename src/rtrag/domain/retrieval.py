@@ -1,11 +1,11 @@
 """Search requests, hits, and what an answer rests on."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from rtrag.domain.chunk import ChunkKind, Vector
+from rtrag.domain.chunk import Vector
 from rtrag.domain.conditions import Condition
-from rtrag.domain.document import DocumentKey
-from rtrag.domain.manifest import Manifest
+from rtrag.domain.manifest import ChunkPoint, Manifest
 from rtrag.domain.position import Position
 
 
@@ -25,17 +25,10 @@ class SearchRequest:
     hidden_below: tuple[tuple[str, Position], ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hit:
+class Hit(NamedTuple):
     """A chunk point that a search found. ``score`` is the engine's: cosine for dense, BM25 for lexical."""
 
     chunk_id: str
-    key: DocumentKey
-    text: str
-    title: str
-    heading_path: tuple[str, ...]
-    kind: ChunkKind
-    position: Position
     score: float
 
 
@@ -51,11 +44,11 @@ class Candidates:
 class Passage:
     """A visible hit: a chunk that its document's manifest lists. ``score`` is fused, between 0 and 1."""
 
-    hit: Hit
+    chunk: ChunkPoint
     manifest: Manifest
     score: float
 
     @property
     def ordinal(self) -> int:
         """The chunk's place in its document, from 0."""
-        return self.manifest.chunk_ids.index(self.hit.chunk_id)
+        return self.manifest.chunk_ids.index(self.chunk.id)

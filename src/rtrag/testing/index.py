@@ -62,9 +62,9 @@ class InMemoryIndex:
         dense: list[Hit] = []
         if request.vector is not None:
             vector = request.vector
-            dense = [_hit(point, _cosine(vector, point.dense)) for point in points if point.dense is not None]
+            dense = [Hit(point.id, _cosine(vector, point.dense)) for point in points if point.dense is not None]
         scores = self._bm25(request.text)
-        lexical = [_hit(point, scores[point.id]) for point in points if scores.get(point.id)]
+        lexical = [Hit(point.id, scores[point.id]) for point in points if scores.get(point.id)]
         return Candidates(dense=_best(dense, request.limit), lexical=_best(lexical, request.limit))
 
     async def write(self, operations: Sequence[Operation]) -> None:
@@ -178,19 +178,6 @@ def _is_candidate(request: SearchRequest, point: ChunkPoint) -> bool:
     if any(table == hidden and point.position <= floor for hidden, floor in request.hidden_below):
         return False
     return all_match(request.conditions, point.filterable)
-
-
-def _hit(point: ChunkPoint, score: float) -> Hit:
-    return Hit(
-        chunk_id=point.id,
-        key=point.key,
-        text=point.text,
-        title=point.title,
-        heading_path=point.heading_path,
-        kind=point.kind,
-        position=point.position,
-        score=score,
-    )
 
 
 def _best(hits: Iterable[Hit], limit: int) -> tuple[Hit, ...]:

@@ -2,16 +2,18 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from application_bench import TABLE, Bench, delete, draft, key, upsert
+from rtrag.application.orphans import sweep_orphans
 from rtrag.domain.change import Delete, Unprocessable, Upsert
 from rtrag.domain.document import MISSING
 from rtrag.domain.errors import EmbeddingUnavailableError, TransientError
-from rtrag.domain.manifest import PutTableState, TableState
+from rtrag.domain.manifest import PutTableState, SweepChunks, TableState, UpsertChunks
 from rtrag.domain.position import Position
 
 PARAGRAPHS = [f"Paragraph {n}. " + f"word{n} " * 90 for n in range(6)]
@@ -196,4 +198,17 @@ async def test_rewrite_restores_a_chunk_that_the_index_lost() -> None:
     index = bench.index
     index._chunks.clear()  # type: ignore[attr-defined]
     await bench.indexer.apply([upsert(2, "a", "text")], bench.rows, rewrite=True)
+    assert await bench.state() == expected
+
+
+async def test_chunks_that_a_crash_left_unlisted_are_swept_and_those_of_a_switch_under_way_are_not() -> None:
+    bench = Bench()
+    await bench.apply(upsert(5, "a", "text"))
+    expected = await bench.state()
+    [point] = [point async for page in bench.index.all_chunks() for point in page]
+    left = replace(point, id="00000000-0000-5000-8000-000000000001", position=Position(1, 4, 0))
+    coming = replace(point, id="00000000-0000-5000-8000-000000000002", position=Position(1, 6, 0))
+    await bench.index.write([UpsertChunks(points=(left, coming))])
+    assert await sweep_orphans(bench.index, lambda: Position(1, 100, 0)) == 1
+    await bench.index.write([SweepChunks(ids=(coming.id,), below=Position(1, 7, 0))])
     assert await bench.state() == expected

@@ -26,6 +26,7 @@ from rtrag.domain.manifest import ChunkPoint, IndexState, Manifest, Operation, S
 from rtrag.domain.retrieval import Candidates, SearchRequest
 from rtrag.ports.index import Records
 
+FORMAT: Final = 1  # of the folder and its payloads: raise it when what an earlier version wrote cannot be read
 _SCROLLED_AT_ONCE: Final = 100
 _MOST_TABLES: Final = 100_000
 
@@ -200,7 +201,7 @@ async def open_edge_index(
     """
     settings = settings or EdgeSettings()
     with locked(folder) as place:
-        exists = place.prepare({"dimensions": dimensions, "lexical": asdict(settings.lexical)})
+        exists = place.prepare({"format": FORMAT, "dimensions": dimensions, "lexical": asdict(settings.lexical)})
         place.require_free(settings.min_free_bytes)
         clean = place.mark_open()
         with engine_errors("be opened"):

@@ -18,10 +18,9 @@ from rtrag.adapters.qdrant.edge_filters import search_filter
 from rtrag.adapters.qdrant.edge_state import EdgeState
 from rtrag.adapters.qdrant.lexical import Lexical
 from rtrag.domain.conditions import all_match
-from rtrag.domain.manifest import ChunkPoint
 from rtrag.domain.retrieval import Candidates, Hit, SearchRequest
 
-OVERSAMPLING: Final = 4.0
+OVERSAMPLING: Final = 2.0
 
 
 class EdgeSearch:
@@ -45,18 +44,19 @@ class EdgeSearch:
         pending = list(queries)
         while pending:
             pages = _run(self._state.chunks, [queries[name] for name in pending], limit, match)
-            points = self._state.points(chunk_id for page in pages for chunk_id, _ in page)
             for name, page in zip(tuple(pending), pages, strict=True):
-                hits = [
-                    _hit(points[chunk_id], score)
-                    for chunk_id, score in page
-                    if all_match(request.conditions, points[chunk_id].filterable)
-                ]
+                hits = self._matching(page, request)
                 if len(hits) >= request.limit or len(page) < limit:
                     found[name] = tuple(hits[: request.limit])
                     pending.remove(name)
             limit *= 4
         return Candidates(dense=found.get(edge_shards.DENSE, ()), lexical=found.get(edge_shards.LEXICAL, ()))
+
+    def _matching(self, page: Sequence[Hit], request: SearchRequest) -> Sequence[Hit]:
+        if not request.conditions:
+            return page
+        points = self._state.points(hit.chunk_id for hit in page)
+        return [hit for hit in page if all_match(request.conditions, points[hit.chunk_id].filterable)]
 
     def _queries(self, request: SearchRequest) -> dict[str, tuple[Query, SearchParams | None]]:
         queries: dict[str, tuple[Query, SearchParams | None]] = {}
@@ -71,20 +71,7 @@ class EdgeSearch:
 
 def _run(
     shard: EdgeShard, queries: Sequence[tuple[Query, SearchParams | None]], limit: int, match: Filter | None
-) -> list[list[tuple[str, float]]]:
+) -> list[list[Hit]]:
     requests = [QueryRequest(query=query, limit=limit, filter=match, params=params) for query, params in queries]
     pages = shard.query_batch(QueryBatchRequest(requests))
-    return [[(str(scored.id), scored.score) for scored in page] for page in pages]
-
-
-def _hit(point: ChunkPoint, score: float) -> Hit:
-    return Hit(
-        chunk_id=point.id,
-        key=point.key,
-        text=point.text,
-        title=point.title,
-        heading_path=point.heading_path,
-        kind=point.kind,
-        position=point.position,
-        score=score,
-    )
+    return [[Hit(str(scored.id), scored.score) for scored in page] for page in pages]

@@ -35,7 +35,7 @@ class LexicalSettings:
 
     k: float = 1.2
     b: float = 0.75
-    average_length: float = 256.0
+    average_length: float = 130.0
     language: str | None = "english"
     tokenizer: Literal["word", "whitespace", "multilingual", "code"] = "word"
     stem: bool = True
