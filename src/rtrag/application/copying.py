@@ -1,6 +1,7 @@
 """Copying tables when an epoch begins: page by page through the side lane, live changes first."""
 
 import asyncio
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -15,6 +16,7 @@ from rtrag.ports.changes import SnapshotReader
 from rtrag.ports.index import Index
 
 TURN = 100  # documents indexed before a live change gets its turn
+AHEAD = 3  # turns handed over: one being written, one being embedded, one waiting
 
 
 class Copier:
@@ -48,19 +50,24 @@ class Copier:
         self._progress.clear()
 
     async def _copy_table(self, snapshot: SnapshotReader, table: str) -> None:
-        under_way: asyncio.Task[None] | None = None
-        async for page in snapshot.pages(table, self._page_size):
-            if under_way is not None:
-                await under_way
-            under_way = asyncio.create_task(self._index_page(table, page), name=f"copy {table}")
-        if under_way is not None:
-            await under_way
+        under_way: deque[asyncio.Task[None]] = deque()
+        try:
+            async for page in snapshot.pages(table, self._page_size):
+                for start in range(0, len(page), TURN):
+                    if len(under_way) == AHEAD:
+                        await under_way.popleft()
+                    turn = page[start : start + TURN]
+                    under_way.append(asyncio.create_task(self._index_turn(table, turn), name=f"copy {table}"))
+            while under_way:
+                await under_way.popleft()
+        finally:
+            for task in under_way:
+                task.cancel()
+            await asyncio.gather(*under_way, return_exceptions=True)
 
-    async def _index_page(self, table: str, page: Sequence[DocumentChange]) -> None:
-        for start in range(0, len(page), TURN):
-            await self._ingest.submit(page[start : start + TURN])
+    async def _index_turn(self, table: str, turn: Sequence[DocumentChange]) -> None:
+        await self._ingest.submit(turn)
         progress = self._progress[table]
-        self._progress[table] = CopyProgress(
-            table=table, copied=progress.copied + len(page), rows=max(progress.rows, progress.copied + len(page))
-        )
-        self._totals.add("copied", len(page))
+        copied = progress.copied + len(turn)
+        self._progress[table] = CopyProgress(table=table, copied=copied, rows=max(progress.rows, copied))
+        self._totals.add("copied", len(turn))

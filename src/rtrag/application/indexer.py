@@ -4,14 +4,15 @@ Correct with any number of workers holding the same documents: every write is gu
 or a TRUNCATE did meanwhile is found by reading back. The protocol is model-checked in tests/protocol.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from rtrag.application.completion import Completed, DraftCompletion
 from rtrag.application.totals import Totals
 from rtrag.application.vectors import VectorSupply
 from rtrag.domain.change import Delete, DocumentChange, Unprocessable, Upsert
+from rtrag.domain.chunk import Vector
 from rtrag.domain.coalesce import Coalesced, coalesce
 from rtrag.domain.composition import Composer
 from rtrag.domain.document import DocumentDraft, DocumentKey
@@ -41,6 +42,25 @@ class _Planned:
     updates: bool
 
 
+@dataclass(slots=True, kw_only=True)
+class _Batch:
+    """What goes with a batch through its rounds."""
+
+    rows: RowReader
+    rewrite: bool
+    visible: list[DocumentKey] = field(default_factory=list)
+    failed: list[DeadLetter] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A batch that is planned and embedded, and not written yet."""
+
+    planned: Sequence[_Planned]
+    vectors: Mapping[str, Vector]
+    batch: _Batch
+
+
 class Indexer:
     """Applies document changes to the index."""
 
@@ -66,37 +86,40 @@ class Indexer:
         With ``rewrite`` every chunk is written again, even those that the manifest lists already (repair).
         Raises TransientError when a dependency is away: nothing is lost, apply the same changes again.
         """
-        pending: Sequence[Coalesced] = coalesce(changes)
-        visible: list[DocumentKey] = []
-        failed: list[DeadLetter] = []
+        return await self.finish(await self.prepare(changes, rows, rewrite=rewrite))
+
+    async def prepare(self, changes: Sequence[DocumentChange], rows: RowReader, *, rewrite: bool = False) -> Prepared:
+        """The first half of ``apply``: steps 1 and 2. It writes nothing, so others may write before ``finish``."""
+        return await self._prepare(coalesce(changes), _Batch(rows=rows, rewrite=rewrite))
+
+    async def finish(self, prepared: Prepared) -> IndexOutcome:
+        """The second half of ``apply``: steps 3 and 4, and the whole again for documents that others have changed."""
+        batch = prepared.batch
         for _ in range(MAX_ROUNDS):
-            visible += [item.key for item in pending]
-            pending = await self._round(pending, rows, failed, rewrite=rewrite)
+            pending = await self._write(prepared)
             if not pending:
-                letters = frozenset(letter.key for letter in failed)
-                return IndexOutcome(
-                    visible=tuple(dict.fromkeys(key for key in visible if key not in letters)), failed=tuple(failed)
-                )
+                letters = frozenset(letter.key for letter in batch.failed)
+                visible = dict.fromkeys(key for key in batch.visible if key not in letters)
+                return IndexOutcome(visible=tuple(visible), failed=tuple(batch.failed))
+            prepared = await self._prepare(pending, batch)
         raise TransientError(f"{len(pending)} documents keep changing under this worker, first {pending[0].key}")
 
-    async def _round(
-        self, pending: Sequence[Coalesced], rows: RowReader, failed: list[DeadLetter], *, rewrite: bool
-    ) -> Sequence[Coalesced]:
+    async def _prepare(self, pending: Sequence[Coalesced], batch: _Batch) -> Prepared:
+        failed, rewrite = batch.failed, batch.rewrite
+        batch.visible += [item.key for item in pending]
         # 1. Read what stands, drop what comes too late, fill in what capture could not send.
         keys = dict.fromkeys(key for item in pending for key in (item.key, item.base))
         records = await self._index.records(tuple(keys), tuple({item.key.table for item in pending}))
         live = [item for item in pending if not _obsolete(item, records)]
         self._totals.add("obsolete", len(pending) - len(live))
         open_letters = await self._letters.open_keys([item.key for item in live])
-        completed = await self._completion.complete(live, records, open_letters, rows)
+        completed = await self._completion.complete(live, records, open_letters, batch.rows)
         # 2. Plan, and embed only what is missing.
         planned = [
             planned
             for item in live
             if (planned := await self._planned(item, completed, records, failed, rewrite=rewrite)) is not None
         ]
-        if not planned:
-            return ()
         lenders = [
             manifest
             for item in planned
@@ -110,8 +133,14 @@ class Indexer:
                 failed.append(await self.give_up(item.coalesced.change, cause, attempts=1))
         planned = [item for item in planned if item.plan.manifest.key not in supply.failures]
         self._count(planned, supply.embedded)
+        return Prepared(planned=planned, vectors=supply.vectors, batch=batch)
+
+    async def _write(self, prepared: Prepared) -> Sequence[Coalesced]:
+        planned = prepared.planned
+        if not planned:
+            return ()
         # 3. New chunks first, then the switches: now a query sees them.
-        points = tuple(point for item in planned for point in item.plan.points(supply.vectors))
+        points = tuple(point for item in planned for point in item.plan.points(prepared.vectors))
         operations: list[Operation] = [UpsertChunks(points=points)] if points else []
         operations += [SwitchManifest(manifest=i.plan.manifest, replaces=i.plan.replaces) for i in planned]
         await self._index.write(operations)
@@ -157,8 +186,6 @@ class Indexer:
         return plan_upsert(composed, change.position, change.commit_time, current, table.floor)
 
     async def _settle(self, planned: Sequence[_Planned]) -> Sequence[Coalesced]:
-        if not planned:
-            return ()
         keys = [item.plan.manifest.key for item in planned]
         after = await self._index.records(keys, tuple({key.table for key in keys}))
         again: list[Coalesced] = []

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from rtrag.application.clean_up import CleanUp
 from rtrag.application.freshness import Freshness
-from rtrag.application.indexer import Indexer, IndexOutcome
+from rtrag.application.indexer import Indexer, IndexOutcome, Prepared
 from rtrag.application.problems import Problems
 from rtrag.application.retry import RetryPolicy, retrying
 from rtrag.application.totals import Totals
@@ -82,6 +82,7 @@ class Ingest:
         self._totals = monitor.totals
         self._problems = monitor.problems
         self._side: asyncio.Queue[_SideWork] = asyncio.Queue(maxsize=1)
+        self._under_way: list[_SideWork] = []
         self._transactions: deque[TransactionMark] = deque(maxlen=REMEMBERED_TRANSACTIONS)
         self._unflushed = _Unflushed()
 
@@ -101,7 +102,7 @@ class Ingest:
         Cancelling loses nothing either: what was not acknowledged comes again.
         """
         live = asyncio.create_task(self._pull(capture), name="pull")
-        side = asyncio.create_task(self._side.get(), name="side")
+        side = asyncio.create_task(self._next_side_work(capture), name="side")
         stopped = asyncio.create_task(stop.wait(), name="stop")
         try:
             while not stop.is_set():
@@ -111,23 +112,33 @@ class Ingest:
                     live = asyncio.create_task(self._pull(capture), name="pull")
                     await self._process(batch, current_at, capture)
                 elif side.done():
-                    work = side.result()
-                    side = asyncio.create_task(self._side.get(), name="side")
-                    await self._side_work(work, capture)
+                    work, prepared = side.result()
+                    # The next one is planned and embedded while this one is written.
+                    side = asyncio.create_task(self._next_side_work(capture), name="side")
+                    await self._side_work(work, prepared, capture)
         finally:
             for task in (live, side, stopped):
                 task.cancel()
             await asyncio.gather(live, side, stopped, return_exceptions=True)
-            self._interrupt(side)
+            self._interrupt()
 
-    def _interrupt(self, side: "asyncio.Task[_SideWork]") -> None:
+    def _interrupt(self) -> None:
         """Tell whoever submitted side work that it was not done."""
-        waiting = [] if side.cancelled() or side.exception() else [side.result()]
-        while not self._side.empty():
-            waiting.append(self._side.get_nowait())
-        for work in waiting:
+        for work in self._under_way:
             if not work.done.done():
                 work.done.set_exception(TransientError("Indexing was interrupted; try again."))
+        self._under_way.clear()
+        while not self._side.empty():
+            self._side.get_nowait().done.set_exception(TransientError("Indexing was interrupted; try again."))
+
+    async def _next_side_work(self, capture: Capture) -> "tuple[_SideWork, Prepared | None]":
+        work = await self._side.get()
+        self._under_way.append(work)
+        try:
+            return work, await self._indexer.prepare(work.changes, capture.rows, rewrite=work.rewrite)
+        except TransientError as error:
+            self._failed(error)
+            return work, None
 
     async def _pull(self, capture: Capture) -> tuple[ChangeBatch, float]:
         batch = await capture.source.next_batch(self._settings.limits)
@@ -147,24 +158,36 @@ class Ingest:
         if batch.checkpoint is not None:
             self._freshness.advance(batch.checkpoint, current_at)
 
-    async def _side_work(self, work: _SideWork, capture: Capture) -> None:
-        try:
-            outcome = await self._apply(work.changes, capture, rewrite=work.rewrite)
-        except BaseException as error:
-            if not work.done.done():
-                work.done.set_exception(TransientError(f"Indexing was interrupted: {error}"))
-            raise
+    async def _side_work(self, work: _SideWork, prepared: Prepared | None, capture: Capture) -> None:
+        outcome = await self._finished(prepared)
+        if outcome is None:
+            outcome = await self._indexed(work.changes, capture, rewrite=work.rewrite)
+        self._note(outcome)
+        self._under_way.remove(work)
         if not work.done.done():
             work.done.set_result(outcome)
 
+    async def _finished(self, prepared: Prepared | None) -> IndexOutcome | None:
+        """What became of prepared work; None if it has to be done from the start."""
+        if prepared is None:
+            return None
+        try:
+            return await self._indexer.finish(prepared)
+        except TransientError as error:
+            self._failed(error)
+            return None
+
     async def _apply(self, changes: Sequence[DocumentChange], capture: Capture, *, rewrite: bool) -> IndexOutcome:
         outcome = await self._indexed(changes, capture, rewrite=rewrite)
+        self._note(outcome)
+        return outcome
+
+    def _note(self, outcome: IndexOutcome) -> None:
         self._unflushed.dirty = True
         self._unflushed.healed.update(outcome.visible)
         self._unflushed.healed.difference_update(letter.key for letter in outcome.failed)
         self._freshness.documents_visible(outcome.visible)
         self._freshness.documents_visible(letter.key for letter in outcome.failed)
-        return outcome
 
     async def _indexed(self, changes: Sequence[DocumentChange], capture: Capture, *, rewrite: bool) -> IndexOutcome:
         """Apply as one batch; if that keeps failing, document by document."""

@@ -1,6 +1,7 @@
 """The embedded index: Qdrant Edge in this process, one folder, one opener."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
@@ -28,6 +29,7 @@ from rtrag.ports.index import Records
 
 FORMAT: Final = 1  # of the folder and its payloads: raise it when what an earlier version wrote cannot be read
 _SCROLLED_AT_ONCE: Final = 100
+_COUNTS_SECONDS: Final = 1.0
 _MOST_TABLES: Final = 100_000
 
 
@@ -63,6 +65,7 @@ class EdgeIndex:
         self._writer = EdgeWriter(state, lexical, dimensions)
         self._search = EdgeSearch(state, lexical, exact=settings.exact)
         self._compacting = asyncio.Lock()
+        self._counted: tuple[float, Mapping[str, int]] | None = None
         self.withdrawn: tuple[DocumentKey, ...] = ()
 
     async def records(self, keys: Sequence[DocumentKey], tables: Sequence[str] = ()) -> Records:
@@ -159,14 +162,17 @@ class EdgeIndex:
         return [table_of(point.payload) for point in found]
 
     async def counts(self) -> Mapping[str, int]:
-        """See ``IndexScan.counts``."""
-        with engine_errors("count points"):
-            documents, tombstones = (
-                edge_shards.count(self._state.records, Filter(must=[edge_shards.keyword(KIND, [kind])]))
-                for kind in MANIFEST_KINDS
-            )
-            chunks = edge_shards.count(self._state.chunks)
-        return {"documents": documents, "tombstones": tombstones, "chunks": chunks}
+        """See ``IndexScan.counts``; at most a second old, because exact counting walks over everything."""
+        now = time.monotonic()
+        if self._counted is None or now - self._counted[0] > _COUNTS_SECONDS:
+            with engine_errors("count points"):
+                documents, tombstones = (
+                    edge_shards.count(self._state.records, Filter(must=[edge_shards.keyword(KIND, [kind])]))
+                    for kind in MANIFEST_KINDS
+                )
+                chunks = edge_shards.count(self._state.chunks)
+            self._counted = (now, {"documents": documents, "tombstones": tombstones, "chunks": chunks})
+        return self._counted[1]
 
     def garbage_ratio(self) -> float:
         """Share of the chunk storage that deleted points still take up, 0 to 1."""
