@@ -152,8 +152,7 @@ async def answered(
 ) -> bool:
     """Whether a sentence cited by the extractive answer contains one of the right answers."""
     best = passages[: options.context_passages]
-    neighbours = await search.neighbours(best, options.neighbours)
-    context = build_context(best, neighbours, options.neighbours)
+    context = build_context(best, await search.around(best, options.neighbours), options.neighbours)
     draft = await generator.generate(asked.text, [item.passage for item in context])
     quotes = [_plain(citation.quote) for citation in draft.citations]
     return any(_plain(answer) in quote for answer in asked.answers for quote in quotes)

@@ -115,8 +115,7 @@ class AnswerService:
         found = await readers.search.passages(request, needed)
         best = found.passages[: self._settings.context_passages]
         reach = self._settings.neighbours
-        neighbours = await readers.search.neighbours(best, reach) if reach and best else {}
-        context = build_context(best, neighbours, reach)
+        context = build_context(best, await readers.search.around(best, reach), reach)
         key = evidence_key(question.text, [item.passage for item in context], readers.generator.model_id)
         return _Evidence(found=found, context=context, as_of=as_of, key=key)
 

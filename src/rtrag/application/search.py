@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from rtrag.domain.conditions import all_match
+from rtrag.domain.context import header_of
 from rtrag.domain.document import DocumentKey
 from rtrag.domain.errors import TransientError
 from rtrag.domain.fusion import DENSE_WEIGHT, DEPTH, fuse
@@ -13,7 +14,8 @@ from rtrag.domain.retrieval import Candidates, Hit, Passage, SearchRequest
 from rtrag.ports.index import IndexReader, Records
 
 MAX_PASSES = 5
-SPARE = 4  # manifests read beyond what is needed, in case some hits are not visible
+HEADERS = 3  # of the best passages' documents, whose front matter joins the context
+SPARE = 2  # manifests read beyond what is needed, in case some hits are not visible
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,14 +87,15 @@ class Search:
             ]
         return Found(passages=tuple(visible), total=len(visible) + len(ranked) - place)
 
-    async def neighbours(self, passages: Sequence[Passage], reach: int) -> Mapping[str, ChunkPoint]:
-        """The chunks up to ``reach`` places before and after each passage, by id; those found themselves left out."""
+    async def around(self, passages: Sequence[Passage], reach: int) -> Mapping[str, ChunkPoint]:
+        """By id, the chunks up to ``reach`` places before and after each passage, and the best documents' headers."""
         own = {passage.chunk.id for passage in passages}
         wanted = {
             chunk_id
             for passage in passages
             for chunk_id in passage.manifest.chunk_ids[max(0, passage.ordinal - reach) : passage.ordinal + reach + 1]
         }
+        wanted |= {header for passage in passages[:HEADERS] if (header := header_of(passage.manifest))}
         return await self._index.chunks(tuple(sorted(wanted - own)))
 
 

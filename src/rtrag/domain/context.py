@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from rtrag.domain.chunk import is_front_matter
 from rtrag.domain.manifest import ChunkPoint, Manifest
 from rtrag.domain.prompt import ContextPassage
 from rtrag.domain.retrieval import Passage
@@ -16,16 +17,15 @@ class ContextItem:
     manifest: Manifest
 
 
-def build_context(
-    passages: Sequence[Passage], neighbours: Mapping[str, ChunkPoint], reach: int
-) -> tuple[ContextItem, ...]:
+def build_context(passages: Sequence[Passage], others: Mapping[str, ChunkPoint], reach: int) -> tuple[ContextItem, ...]:
     """Join each passage with up to ``reach`` chunks before and after it, in document order.
 
     A chunk appears once, with the best passage that takes it; a passage that is wholly in the context of a
-    better one is not repeated. Front matter is never pulled in as a neighbour.
+    better one is not repeated. Front matter is never joined; where ``others`` has that of a passage's document, it
+    follows at the end as an item of its own: questions about header fields rarely share words with the header.
     """
     texts = {passage.chunk.id: passage.chunk.text for passage in passages}
-    texts |= {chunk_id: point.text for chunk_id, point in neighbours.items() if point.kind == "body"}
+    texts |= {chunk_id: point.text for chunk_id, point in others.items() if point.kind == "body"}
     own = {passage.chunk.id for passage in passages}
     taken: set[str] = set()
     items: list[ContextItem] = []
@@ -41,19 +41,28 @@ def build_context(
             end += 1
         chosen = ids[start:end]
         taken.update(chosen)
-        items.append(
-            ContextItem(
-                passage=ContextPassage(
-                    number=len(items) + 1,
-                    title=passage.chunk.title,
-                    heading_path=passage.chunk.heading_path,
-                    text="".join(texts[chunk_id] for chunk_id in chosen),
-                    chunk_ids=chosen,
-                ),
-                manifest=passage.manifest,
-            )
-        )
+        text = "".join(texts[chunk_id] for chunk_id in chosen)
+        items.append(_item(len(items) + 1, passage.chunk, passage.manifest, text, chosen))
+    for passage in passages:
+        header = header_of(passage.manifest)
+        if header in others and header not in taken:
+            taken.add(header)
+            point = others[header]
+            items.append(_item(len(items) + 1, point, passage.manifest, point.text, (header,)))
     return tuple(items)
+
+
+def header_of(manifest: Manifest) -> str:
+    """The id of a document's front matter, empty if it has none."""
+    first = manifest.chunk_ids[0] if manifest.chunk_ids else ""
+    return first if first and is_front_matter(first) else ""
+
+
+def _item(number: int, chunk: ChunkPoint, manifest: Manifest, text: str, chunk_ids: tuple[str, ...]) -> ContextItem:
+    passage = ContextPassage(
+        number=number, title=chunk.title, heading_path=chunk.heading_path, text=text, chunk_ids=chunk_ids
+    )
+    return ContextItem(passage=passage, manifest=manifest)
 
 
 def _may_join(chunk_id: str, texts: Mapping[str, str], taken: set[str], own: set[str]) -> bool:

@@ -209,3 +209,14 @@ async def test_a_chunk_that_no_manifest_lists_is_never_shown() -> None:
     forgetful.__dict__.update(bench.index.__dict__)
     asked = Asked(Bench(index=forgetful))
     assert (await asked.ask("price")).sources == ()
+
+
+async def test_the_front_matter_of_the_best_documents_joins_the_context() -> None:
+    asked = Asked(settings=AnswerSettings(context_passages=1, neighbours=0))
+    content = "---\nstatus: Final\nowner: Ada\n---\n\n# Timetable\n\nThe ferry leaves at nine.\n"
+    await asked.bench.apply(upsert(1, "ferry.md", content, title="Ferry"))
+    await asked.ask("When does the ferry leave?")
+    [(_, [text, header])] = asked.generator.asked
+    assert "leaves at nine" in text.text
+    assert "status: Final" in header.text
+    assert (text.number, header.number) == (1, 2)
