@@ -31,6 +31,12 @@ class HttpSettings(Section):
     query_port: int = Field(default=8000, ge=0, le=65535, description="port of `rtrag serve query`")
     update_port: int = Field(default=8001, ge=0, le=65535, description="port of `rtrag serve update`")
     max_request_bytes: int = Field(default=16_000_000, ge=1_000, description="largest request body that is read")
+    allowed_hosts: tuple[str, ...] = Field(
+        default=(), description="names that a request's Host may have besides loopback (JSON list); checked if given"
+    )
+    allowed_origins: tuple[str, ...] = Field(
+        default=(), description="origins of web pages that may call, such as https://example.org (JSON list)"
+    )
     api_keys: tuple[SecretStr, ...] = Field(
         default=(), description="keys of which a request must carry one (JSON list); empty asks for none"
     )

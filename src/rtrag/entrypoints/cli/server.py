@@ -187,11 +187,13 @@ async def _announced(settings: Settings, instance: Instance) -> AsyncIterator[No
 
 def _uvicorn_config(serving: Serving, services: Services, listening: socket.socket) -> uvicorn.Config:
     settings = serving.settings
-    hosts = (*LOOPBACK_HOSTS, serving.host) if _is_loopback(listening) else None
+    named = settings.http.allowed_hosts
+    hosts = (*LOOPBACK_HOSTS, serving.host, *named) if named or _is_loopback(listening) else None
     options = HttpOptions(
         access=AccessRules(
             api_keys=tuple(key.get_secret_value() for key in settings.http.api_keys),
             allowed_hosts=hosts,
+            allowed_origins=settings.http.allowed_origins,
         ),
         max_body_bytes=settings.http.max_request_bytes,
     )
