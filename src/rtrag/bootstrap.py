@@ -191,6 +191,7 @@ def _parts(core: _Core, ingest: Ingest, refresh: Refresh) -> Parts:
         source_name=SOURCE,
         tables=core.tables,
         compact=compact,
+        withdrawn=core.index.withdrawn,
     )
 
 
@@ -339,7 +340,7 @@ def _ingest_settings(settings: Settings) -> IngestSettings:
 
 def _make_folder(folder: Path) -> None:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigurationError(
             f"The data folder {folder} cannot be made: {error.strerror}.",

@@ -47,6 +47,17 @@ class DeadLettersContract:
         await letters.put(letter(KEYS[0]))
         assert await letters.get(KEYS[0]) == letter(KEYS[0])
 
+    async def test_a_letter_is_closed_by_what_has_passed_its_position_alone(self, letters: DeadLetters) -> None:
+        await letters.put(letter(KEYS[0], lsn=5))
+        assert not await letters.close(KEYS[0], at_or_below=Position(1, 4, 9))
+        assert await letters.close(KEYS[0], at_or_below=Position(1, 5, 0))
+        await letters.put(letter(KEYS[0], lsn=5))
+        assert await letters.close(KEYS[0], at_or_below=Position(2, 0, 0))
+
+    async def test_a_letter_of_an_epoch_that_is_gone_is_closed(self, letters: DeadLetters) -> None:
+        await letters.put(replace(letter(KEYS[0]), position=Position(7, 5, 0)))
+        assert await letters.close(KEYS[0], at_or_below=Position(1, 4, 0))
+
     async def test_a_document_has_one_letter_whose_attempts_add_up(self, letters: DeadLetters) -> None:
         await letters.put(letter(KEYS[0], lsn=1))
         await letters.put(replace(letter(KEYS[0], lsn=5, cause="bad text"), first_failed=NOON + timedelta(hours=1)))

@@ -97,10 +97,14 @@ class SqliteDeadLetters:
         rows = self._read(statement, (_sortable(after) if after is not None else b"", limit))
         return tuple(_letter(row) for row in rows)
 
-    async def close(self, key: DocumentKey) -> bool:
-        """Remove the document's letter; False if there was none."""
+    async def close(self, key: DocumentKey, *, at_or_below: Position | None = None) -> bool:
+        """Remove the document's letter; see the port for ``at_or_below``."""
         statement = "DELETE FROM dead_letters WHERE key = ?"
-        return await self._write(lambda: self._writer.execute(statement, (_sortable(key),)).rowcount) > 0
+        parameters: list[object] = [_sortable(key)]
+        if at_or_below is not None:
+            statement += " AND (epoch > ? OR (epoch, lsn, ordinal) <= (?, ?, ?))"
+            parameters += [at_or_below.epoch, at_or_below.epoch, at_or_below.lsn, at_or_below.ordinal]
+        return await self._write(lambda: self._writer.execute(statement, parameters).rowcount) > 0
 
     async def count(self) -> int:
         """How many are open."""

@@ -48,7 +48,7 @@ class DraftCompletion:
             if draft.has_all:
                 complete[item.key] = draft
                 continue
-            known = None if item.key in open_letters else await self._from_index(draft, item.base, records)
+            known = None if open_letters & {item.key, item.base} else await self._from_index(draft, item.base, records)
             if known is None:
                 unread.append(item.key)
             else:

@@ -39,6 +39,8 @@ class Copier:
         """Copy every table, then hide what only older epochs know: those rows were deleted meanwhile."""
         for table in tables:
             self._progress[table] = CopyProgress(table=table, copied=0, rows=await snapshot.estimate(table))
+        known = (await self._index.records((), tables)).tables
+        await self._index.write([PutTableState(state=known[table]) for table in tables])
         for table in tables:
             await self._copy_table(snapshot, table)
         floor = Position.floor_of(epoch)

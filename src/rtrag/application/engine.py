@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,6 +16,7 @@ from rtrag.application.ingest import Ingest, Monitor
 from rtrag.application.orphans import sweep_orphans
 from rtrag.application.refresh import Refresh
 from rtrag.application.status import Phase
+from rtrag.domain.document import DocumentKey
 from rtrag.domain.errors import ConfigurationError, TransientError
 from rtrag.domain.manifest import PutSourceState, PutTableState, SourceState
 from rtrag.domain.position import MAX_LSN, Position, format_lsn
@@ -43,6 +44,7 @@ class Parts:
     source_name: str
     tables: tuple[str, ...]
     compact: Callable[[], Awaitable[None]] | None = None
+    withdrawn: Sequence[DocumentKey] = ()
 
 
 class Engine:
@@ -78,6 +80,7 @@ class Engine:
                     raise  # at the start a person is there to mend it; later, mending it in the database is enough
                 parts.monitor.totals.add("reconnects")
                 self.connected.set()
+                parts.freshness.stale_reason = "no connection to the stream of changes at the moment"
                 self._problems.set("source", f"No stream of changes at the moment, reconnecting: {error}")
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._stop.wait(), delay * random.uniform(0.5, 1.5))  # noqa: S311
@@ -120,13 +123,13 @@ class Engine:
             self.phase = "stopping"
             await parts.ingest.flush(capture, opening.state, idle=True)
 
-    @staticmethod
-    async def _until_stopped(tasks: list["asyncio.Task[Any]"]) -> None:
+    async def _until_stopped(self, tasks: list["asyncio.Task[Any]"]) -> None:
         """Wait for the end of the ingest loop (the last task); raise what kills any task."""
         pending = set(tasks)
         while tasks[-1] in pending:
             done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
+            ended = tasks[-1] in done and self._stop.is_set()
+            for task in tasks[-1:] if ended else done:
                 task.result()
 
     @contextlib.asynccontextmanager
@@ -161,6 +164,8 @@ class Engine:
             self._set_phase("catching_up", "Removing what a crash left behind; answers are not affected.")
             await sweep_orphans(parts.index, parts.refresh.durable_position)
             self._unclean = False
+        if parts.withdrawn:
+            await parts.refresh.index_now(parts.withdrawn, rewrite=True)
         self.phase = "live"
         self._problems.clear("phase")
 
@@ -172,7 +177,11 @@ class Engine:
         """Raise the floor of tables that are no longer configured above everything; a later epoch may return."""
         floor = Position(epoch, MAX_LSN - 1, 0)
         removed = [state for state in await self._parts.index.tables() if state.table not in self._parts.tables]
-        states = [replace(state, floor=floor, copied_epoch=0) for state in removed if state.copied_epoch]
+        states = [
+            replace(state, floor=floor, copied_epoch=0)
+            for state in removed
+            if state.floor is None or state.floor < floor
+        ]
         if states:
             await self._parts.index.write([PutTableState(state=state) for state in states])
 
@@ -186,4 +195,11 @@ class Engine:
     async def _compact(self) -> None:
         while self._parts.compact is not None:
             await asyncio.sleep(COMPACTION_SECONDS)
-            await self._parts.compact()
+            if self.phase != "live":
+                continue
+            try:
+                await self._parts.compact()
+            except TransientError as error:
+                self._problems.set("compaction", f"The index could not be compacted, it works on as it is: {error}")
+            else:
+                self._problems.clear("compaction")

@@ -31,7 +31,7 @@ MAX_ROUNDS = 50  # another worker can win a document only as often as it has new
 class IndexOutcome:
     """What became of a batch: documents now visible at their positions, and those kept as dead letters."""
 
-    visible: tuple[DocumentKey, ...]
+    visible: Mapping[DocumentKey, Position]
     failed: tuple[DeadLetter, ...]
 
 
@@ -48,7 +48,7 @@ class _Batch:
 
     rows: RowReader
     rewrite: bool
-    visible: list[DocumentKey] = field(default_factory=list)
+    visible: dict[DocumentKey, Position] = field(default_factory=dict)
     failed: list[DeadLetter] = field(default_factory=list)
 
 
@@ -99,21 +99,21 @@ class Indexer:
             pending = await self._write(prepared)
             if not pending:
                 letters = frozenset(letter.key for letter in batch.failed)
-                visible = dict.fromkeys(key for key in batch.visible if key not in letters)
-                return IndexOutcome(visible=tuple(visible), failed=tuple(batch.failed))
+                visible = {key: position for key, position in batch.visible.items() if key not in letters}
+                return IndexOutcome(visible=visible, failed=tuple(batch.failed))
             prepared = await self._prepare(pending, batch)
         raise TransientError(f"{len(pending)} documents keep changing under this worker, first {pending[0].key}")
 
     async def _prepare(self, pending: Sequence[Coalesced], batch: _Batch) -> Prepared:
         failed, rewrite = batch.failed, batch.rewrite
-        batch.visible += [item.key for item in pending]
         # 1. Read what stands, drop what comes too late, fill in what capture could not send.
         keys = dict.fromkeys(key for item in pending for key in (item.key, item.base))
         records = await self._index.records(tuple(keys), tuple({item.key.table for item in pending}))
         live = [item for item in pending if not _obsolete(item, records)]
         self._totals.add("obsolete", len(pending) - len(live))
-        open_letters = await self._letters.open_keys([item.key for item in live])
+        open_letters = await self._letters.open_keys([key for item in live for key in (item.key, item.base)])
         completed = await self._completion.complete(live, records, open_letters, batch.rows)
+        batch.visible |= _reached(pending, live, records, completed)
         # 2. Plan, and embed only what is missing.
         planned = [
             planned
@@ -201,6 +201,8 @@ class Indexer:
                     sweeps.append(SweepChunks(ids=item.plan.dropped, below=own.position))
             else:
                 again.append(item.coalesced)
+                if standing is not None and standing.position > own.position:
+                    sweeps.append(_overtaken(item.plan, standing))
         if sweeps:
             await self._index.write(sweeps)
         return again
@@ -259,6 +261,30 @@ async def bury(index: Index, manifests: Sequence[Manifest], floor: Position) -> 
     sweeps: list[Operation] = [SweepChunks(ids=m.chunk_ids, below=above) for m in buried if m.chunk_ids]
     if sweeps:
         await index.write(sweeps)
+
+
+def _overtaken(plan: Plan, standing: Manifest) -> SweepChunks:
+    """What was written for a switch that a newer one has overtaken.
+
+    No other worker can still switch to this version: the compare and swap fails for all who read before, and who
+    reads now finds it obsolete. A newer version that has one of these chunks lists it, or writes it above us.
+    """
+    own, listed = plan.manifest.position, frozenset(standing.chunk_ids)
+    stale = tuple(chunk.id for chunk in plan.added if chunk.id not in listed)
+    return SweepChunks(ids=stale, below=Position(own.epoch, own.lsn, own.ordinal + 1))
+
+
+def _reached(
+    pending: Sequence[Coalesced], live: Sequence[Coalesced], records: Records, completed: Completed
+) -> Mapping[DocumentKey, Position]:
+    """Where each document stands once the batch is written; not those whose row is gone or cannot be mapped."""
+    without = {i.key for i in live if isinstance(i.change, Upsert) and i.key not in completed.drafts}
+    reached = {item.key: item.change.position for item in pending if item.key not in without}
+    for key, position in reached.items():
+        standing = records.manifests.get(key)
+        if standing is not None and standing.position > position:
+            reached[key] = standing.position
+    return reached
 
 
 def _is_tombstone_at(manifest: Manifest | None, position: Position) -> bool:

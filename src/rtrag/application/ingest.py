@@ -18,8 +18,9 @@ from rtrag.application.retry import RetryPolicy, retrying
 from rtrag.application.totals import Totals
 from rtrag.domain.change import ChangeBatch, ChangeEvent, DocumentChange, TransactionMark, Truncate
 from rtrag.domain.document import DocumentKey
-from rtrag.domain.errors import EmbeddingUnavailableError, TransientError
+from rtrag.domain.errors import EmbeddingUnavailableError, RtragError, TerminalError, TransientError
 from rtrag.domain.manifest import PutSourceState, PutTableState, SourceState
+from rtrag.domain.position import Position
 from rtrag.ports.changes import BatchLimits, Capture
 from rtrag.ports.dead_letters import DeadLetter, DeadLetters
 from rtrag.ports.index import Index
@@ -27,7 +28,7 @@ from rtrag.ports.index import Index
 IDLE_CONFIRM_SECONDS = 10.0
 FLUSH_REST = 10  # times as long as a flush took
 LONGEST_SPACING = 5.0
-REMEMBERED_TRANSACTIONS = 100_000
+REMEMBERED_TRANSACTIONS = 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +58,7 @@ class _Unflushed:
 
     dirty: bool = False
     flushed_at: float = 0.0
-    healed: set[DocumentKey] = field(default_factory=set)
+    healed: dict[DocumentKey, Position] = field(default_factory=dict)
 
 
 class Ingest:
@@ -83,13 +84,19 @@ class Ingest:
         self._problems = monitor.problems
         self._side: asyncio.Queue[_SideWork] = asyncio.Queue(maxsize=1)
         self._under_way: list[_SideWork] = []
+        self._closed = True
+        self._epoch = 0
         self._transactions: deque[TransactionMark] = deque(maxlen=REMEMBERED_TRANSACTIONS)
         self._unflushed = _Unflushed()
 
     async def submit(self, changes: Sequence[DocumentChange], *, rewrite: bool = False) -> IndexOutcome:
         """Index changes that do not come from the stream; returns when they are visible."""
+        if self._closed:
+            raise TransientError("Nothing is being indexed at the moment; try again when /ready is green.")
         done: asyncio.Future[IndexOutcome] = asyncio.get_running_loop().create_future()
         await self._side.put(_SideWork(changes=changes, rewrite=rewrite, done=done))
+        if self._closed:
+            self._interrupt()
         return await done
 
     def committed_since(self, lsn: int) -> Iterator[TransactionMark]:
@@ -101,6 +108,10 @@ class Ingest:
 
         Cancelling loses nothing either: what was not acknowledged comes again.
         """
+        if capture.opening.state.epoch != self._epoch:
+            self._transactions.clear()  # of another server, or another history of it
+            self._epoch = capture.opening.state.epoch
+        self._closed = False
         live = asyncio.create_task(self._pull(capture), name="pull")
         side = asyncio.create_task(self._next_side_work(capture), name="side")
         stopped = asyncio.create_task(stop.wait(), name="stop")
@@ -117,6 +128,7 @@ class Ingest:
                     side = asyncio.create_task(self._next_side_work(capture), name="side")
                     await self._side_work(work, prepared, capture)
         finally:
+            self._closed = True
             for task in (live, side, stopped):
                 task.cancel()
             await asyncio.gather(live, side, stopped, return_exceptions=True)
@@ -124,19 +136,21 @@ class Ingest:
 
     def _interrupt(self) -> None:
         """Tell whoever submitted side work that it was not done."""
+        while not self._side.empty():
+            self._under_way.append(self._side.get_nowait())
         for work in self._under_way:
             if not work.done.done():
                 work.done.set_exception(TransientError("Indexing was interrupted; try again."))
         self._under_way.clear()
-        while not self._side.empty():
-            self._side.get_nowait().done.set_exception(TransientError("Indexing was interrupted; try again."))
 
     async def _next_side_work(self, capture: Capture) -> "tuple[_SideWork, Prepared | None]":
         work = await self._side.get()
+        while work.done.done():  # whoever submitted it has gone
+            work = await self._side.get()
         self._under_way.append(work)
         try:
             return work, await self._indexer.prepare(work.changes, capture.rows, rewrite=work.rewrite)
-        except TransientError as error:
+        except (TransientError, TerminalError) as error:
             self._failed(error)
             return work, None
 
@@ -173,7 +187,7 @@ class Ingest:
             return None
         try:
             return await self._indexer.finish(prepared)
-        except TransientError as error:
+        except (TransientError, TerminalError) as error:
             self._failed(error)
             return None
 
@@ -184,44 +198,57 @@ class Ingest:
 
     def _note(self, outcome: IndexOutcome) -> None:
         self._unflushed.dirty = True
-        self._unflushed.healed.update(outcome.visible)
-        self._unflushed.healed.difference_update(letter.key for letter in outcome.failed)
+        healed = self._unflushed.healed
+        for key, position in outcome.visible.items():
+            healed[key] = max(position, healed.get(key, position))
         self._freshness.documents_visible(outcome.visible)
         self._freshness.documents_visible(letter.key for letter in outcome.failed)
 
     async def _indexed(self, changes: Sequence[DocumentChange], capture: Capture, *, rewrite: bool) -> IndexOutcome:
         """Apply as one batch; if that keeps failing, document by document."""
-        bounded = replace(self._settings.retry, attempts=self._settings.isolate_after)
         try:
-            return await retrying(
-                lambda: self._indexer.apply(changes, capture.rows, rewrite=rewrite), bounded, self._failed
-            )
-        except TransientError:
+            return await self._bounded(changes, capture, rewrite=rewrite)
+        except (TransientError, TerminalError):
             return await self._retry(lambda: self._isolated(changes, capture, rewrite=rewrite))
         finally:
             self._problems.clear("indexing")
 
+    async def _bounded(self, changes: Sequence[DocumentChange], capture: Capture, *, rewrite: bool) -> IndexOutcome:
+        bounded = replace(self._settings.retry, attempts=self._settings.isolate_after)
+        return await retrying(
+            lambda: self._indexer.apply(changes, capture.rows, rewrite=rewrite), bounded, self._failed
+        )
+
     async def _isolated(self, changes: Sequence[DocumentChange], capture: Capture, *, rewrite: bool) -> IndexOutcome:
         """One document after the other: those whose embedding keeps failing become dead letters.
 
-        Where none passes and a probe fails too, the embedder is down: EmbeddingUnavailableError is raised to wait.
+        As long as a probe fails too, the embedder is down: EmbeddingUnavailableError is raised to wait for it.
         """
-        visible: list[DocumentKey] = []
+        visible: dict[DocumentKey, Position] = {}
         failed: list[DeadLetter] = []
-        stuck: list[tuple[DocumentChange, EmbeddingUnavailableError]] = []
+        stuck: list[list[DocumentChange]] = []
         for own in by_document(changes):
             try:
                 outcome = await self._indexer.apply(own, capture.rows, rewrite=rewrite)
-            except EmbeddingUnavailableError as error:
-                stuck.append((own[-1], error))
+            except EmbeddingUnavailableError:
+                stuck.append(own)
+            except TerminalError as error:
+                failed.append(await self._indexer.give_up(own[-1], str(error), attempts=1))
             else:
-                visible += outcome.visible
+                visible |= outcome.visible
                 failed += outcome.failed
-        if stuck and not visible:
+        for own in stuck:
             await self._indexer.probe()
-        for change, cause in stuck:
-            failed.append(await self._indexer.give_up(change, str(cause), attempts=self._settings.isolate_after))
-        return IndexOutcome(visible=tuple(visible), failed=tuple(failed))
+            try:
+                outcome = await self._bounded(own, capture, rewrite=rewrite)
+            except EmbeddingUnavailableError as error:
+                await self._indexer.probe()
+                attempts = self._settings.isolate_after
+                failed.append(await self._indexer.give_up(own[-1], str(error), attempts=attempts))
+            else:
+                visible |= outcome.visible
+                failed += outcome.failed
+        return IndexOutcome(visible=visible, failed=tuple(failed))
 
     async def _truncate(self, event: Truncate) -> None:
         records = await self._index.records((), (event.table,))
@@ -233,7 +260,7 @@ class Ingest:
     async def _retry(self, operation: Callable[[], object]) -> IndexOutcome:
         return await retrying(operation, self._settings.retry, self._failed)  # type: ignore[arg-type]
 
-    def _failed(self, error: TransientError) -> None:
+    def _failed(self, error: RtragError) -> None:
         self._totals.add("retries")
         self._problems.set("indexing", f"Indexing is held up, retrying: {error}")
 
@@ -261,21 +288,24 @@ class Ingest:
         """
         unflushed, lsn = self._unflushed, self._freshness.applied_lsn
         waited = time.monotonic() - unflushed.flushed_at
-        if not unflushed.dirty and (lsn <= self._freshness.durable_lsn or (waited < IDLE_CONFIRM_SECONDS and not idle)):
+        nothing_new = lsn <= self._freshness.durable_lsn and not unflushed.healed
+        if not unflushed.dirty and (nothing_new or (waited < IDLE_CONFIRM_SECONDS and not idle)):
             return
-        healed = frozenset(unflushed.healed)
+        healed = dict(unflushed.healed)
         unflushed.dirty = False
         try:
             # 1. Record how far we are, in the index itself. 2. Make index and record durable.
             await self._index.write([PutSourceState(state=replace(state, durable_lsn=lsn))])
             await self._index.flush()
-        except TransientError:
+            # 3. Letters of documents that have passed them are settled. 4. Only now may the source forget.
+            for key in await self._letters.open_keys(tuple(healed)):
+                await self._letters.close(key, at_or_below=healed[key])
+        except BaseException:
             unflushed.dirty = True
             raise
-        # 3. Letters of documents that have passed since are settled. 4. Only now may the source forget.
-        for key in await self._letters.open_keys(tuple(healed)):
-            await self._letters.close(key)
-        unflushed.healed.difference_update(healed)
+        for key, position in healed.items():
+            if unflushed.healed.get(key) == position:
+                del unflushed.healed[key]
         await capture.source.confirm(lsn)
         self._freshness.durable_lsn = lsn
         unflushed.flushed_at = time.monotonic()

@@ -84,6 +84,7 @@ def shortlist(question: str, passages: Sequence[ContextPassage], limit: int = SH
         _Unit(passage=passage, text=unit.text, field=stem.content(unit.field or ""), words=stem.all(unit.text))
         for passage in passages
         for unit in quotables(passage.text)
+        if not unit.text.startswith("#")  # a heading answers nothing by itself
     ]
     scoring = _Scoring(question, asked, units, stem)
     scored = [scoring.candidate(unit) for unit in units]

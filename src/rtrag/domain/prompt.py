@@ -80,7 +80,7 @@ ANSWER_SCHEMA: Mapping[str, object] = {
     "additionalProperties": False,
 }
 
-_TAG = re.compile(r"<(?=/?(?:passage|question)\b)", re.IGNORECASE)
+_TAG = re.compile(r"<(?=\s*/?\s*(?:passage|question)\b)", re.IGNORECASE)
 _MARKER = re.compile(r"\[(\d{1,4})\]")
 
 

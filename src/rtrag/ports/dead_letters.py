@@ -46,8 +46,12 @@ class DeadLetters(Protocol):
         """Open letters in key order."""
         ...
 
-    async def close(self, key: DocumentKey) -> bool:
-        """Remove the document's letter; False if there was none."""
+    async def close(self, key: DocumentKey, *, at_or_below: Position | None = None) -> bool:
+        """Remove the document's letter; False if there was none.
+
+        With ``at_or_below`` a letter of a later position stays, unless it is of a later epoch: those are left over
+        from an index that is gone.
+        """
         ...
 
     async def count(self) -> int:

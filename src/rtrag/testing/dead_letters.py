@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from rtrag.domain.document import DocumentKey
+from rtrag.domain.position import Position
 from rtrag.ports.dead_letters import DeadLetter
 
 
@@ -35,8 +36,14 @@ class ListDeadLetters:
         ordered = [self.letters[key] for key in sorted(self.letters) if after is None or key > after]
         return tuple(ordered[:limit])
 
-    async def close(self, key: DocumentKey) -> bool:
-        return self.letters.pop(key, None) is not None
+    async def close(self, key: DocumentKey, *, at_or_below: Position | None = None) -> bool:
+        letter = self.letters.get(key)
+        if letter is None or (
+            at_or_below is not None and at_or_below < letter.position and letter.position.epoch <= at_or_below.epoch
+        ):
+            return False
+        del self.letters[key]
+        return True
 
     async def count(self) -> int:
         return len(self.letters)

@@ -212,3 +212,23 @@ async def test_chunks_that_a_crash_left_unlisted_are_swept_and_those_of_a_switch
     assert await sweep_orphans(bench.index, lambda: Position(1, 100, 0)) == 1
     await bench.index.write([SweepChunks(ids=(coming.id,), below=Position(1, 7, 0))])
     assert await bench.state() == expected
+
+
+async def test_work_that_a_newer_change_overtakes_leaves_nothing_behind() -> None:
+    bench = Bench()
+    prepared = await bench.indexer.prepare([upsert(1, "a", PARAGRAPHS[0])], bench.rows)
+    await bench.apply(upsert(5, "a", PARAGRAPHS[1]))
+    await bench.indexer.finish(prepared)
+    assert await bench.content("a") == PARAGRAPHS[1]
+    assert await bench.state() == await afresh([upsert(5, "a", PARAGRAPHS[1])])
+
+
+async def test_a_renamed_document_with_an_open_letter_is_read_from_its_row() -> None:
+    bench = Bench()
+    await bench.apply(upsert(1, "a", "indexed text"))
+    broken = Unprocessable(position=Position(1, 2, 0), key=key("a"), cause="odd bytes", payload={})
+    await bench.indexer.apply([broken], bench.rows)
+    bench.rows.rows[key("b")] = draft("b", "text of the row")
+    renamed = Upsert(position=Position(1, 3, 1), draft=draft("b", MISSING), previous_key=key("a"))
+    await bench.apply(Delete(position=Position(1, 3, 0), key=key("a")), renamed)
+    assert await bench.content("b") == "text of the row"

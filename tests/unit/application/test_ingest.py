@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from application_bench import TABLE, Bench, draft, key, upsert
+from application_bench import TABLE, Bench, delete, draft, key, upsert
 from rtrag.application.clean_up import CleanUp
 from rtrag.application.copying import Copier
 from rtrag.application.engine import Engine, Parts
@@ -284,3 +284,36 @@ async def test_a_token_that_is_not_reached_in_time_gets_an_error() -> None:
     async with running.run():
         with pytest.raises(FreshnessTimeoutError, match="within 20 ms"):
             await running.gate.wait(FreshnessToken(lsn=10_000), 0.02)
+
+
+async def test_an_outage_makes_no_letters_even_where_other_documents_of_the_batch_need_no_embedding() -> None:
+    source = ScriptedSource()
+    running = Running([ScriptedCapture(source)])
+    async with running.run():
+        await running.until(lambda: running.engine.phase == "live")
+        source.commit(10, upsert(10, "b", "text"))
+        await running.until(lambda: source.acknowledged >= 10)
+        running.bench.embedder.fail_next(*[TransientError("down")] * 9)
+        source.commit(20, upsert(20, "a", "new text"), delete(20, "b"))
+        await running.until(lambda: source.acknowledged >= 20)
+        assert not running.bench.letters.letters
+        assert [await running.bench.content(name) for name in "ab"] == ["new text", None]
+
+
+async def test_an_older_success_does_not_close_a_newer_letter() -> None:
+    source = ScriptedSource()
+    page = [Upsert(position=Position.copied(1), draft=draft("a", "as copied"))]
+    running = Running([ScriptedCapture(source, snapshot=ScriptedSnapshot({TABLE: [page]}))])
+    running.bench.embedder.refuse(lambda text: "poison" in text)
+    source.commit(100, upsert(100, "a", "poison"))
+    async with running.run():
+        await running.until(lambda: running.engine.phase == "live" and source.acknowledged >= 100)
+        await asyncio.sleep(0.05)
+        assert await running.bench.content("a") == "as copied"
+        assert list(running.bench.letters.letters) == [key("a")]
+
+
+async def test_side_work_that_cannot_be_done_says_so_instead_of_hanging() -> None:
+    running = Running([ScriptedCapture(ScriptedSource())])
+    with pytest.raises(TransientError, match="Nothing is being indexed"):
+        await running.ingest.submit([upsert(1, "a", "text")])

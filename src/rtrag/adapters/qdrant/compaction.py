@@ -101,9 +101,12 @@ class _Builder:
 
 @asynccontextmanager
 async def _builder(target: Path, dimensions: int, filter_fields: Sequence[str]) -> AsyncIterator[_Builder]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "rtrag.adapters.qdrant.compaction_child", stdin=PIPE, stderr=PIPE
-    )
+    try:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "rtrag.adapters.qdrant.compaction_child", stdin=PIPE, stderr=PIPE
+        )
+    except OSError as exc:
+        raise ServiceUnavailableError(f"No process could be started to compact the index: {exc}.") from exc
     try:
         builder = _Builder(process)
         await builder.send("create", str(target), dimensions, list(filter_fields))

@@ -21,6 +21,7 @@ from rtrag.domain.conditions import all_match
 from rtrag.domain.retrieval import Candidates, Hit, SearchRequest
 
 OVERSAMPLING: Final = 2.0
+MOST_CANDIDATES: Final = 4_000  # looked through for a filter that the engine cannot decide
 
 
 class EdgeSearch:
@@ -46,7 +47,7 @@ class EdgeSearch:
             pages = _run(self._state.chunks, [queries[name] for name in pending], limit, match)
             for name, page in zip(tuple(pending), pages, strict=True):
                 hits = self._matching(page, request)
-                if len(hits) >= request.limit or len(page) < limit:
+                if len(hits) >= request.limit or len(page) < limit or limit >= MOST_CANDIDATES:
                     found[name] = tuple(hits[: request.limit])
                     pending.remove(name)
             limit *= 4

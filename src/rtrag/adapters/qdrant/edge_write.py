@@ -87,8 +87,8 @@ class EdgeWriter:
         if not free:
             return
         edge_points = [self._edge_point(point) for point in free]
+        self._state.touched([point.id for point in free])  # first: a step that fails may have done part of it
         self._state.chunks.update(UpdateOperation.upsert_points(edge_points))
-        self._state.touched([point.id for point in free])
 
     def _edge_point(self, point: ChunkPoint) -> Point:
         payload = chunk_payload(point)
@@ -122,8 +122,8 @@ class EdgeWriter:
         standing = edge_shards.positions(self._state.chunks, ids)
         old = [chunk_id for chunk_id, position in standing.items() if position < operation.below]
         if old:
-            self._state.chunks.update(UpdateOperation.delete_points(list(old)))
             self._state.touched(old)
+            self._state.chunks.update(UpdateOperation.delete_points(list(old)))
             self._state.deleted_points += len(old)
 
     def _forget(self, operation: ForgetTombstone) -> None:

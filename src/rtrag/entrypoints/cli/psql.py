@@ -26,12 +26,26 @@ def psql(context: typer.Context) -> None:
     url = instance.postgres_url if instance else _own_url(target)
     if url is not None:
         sys.stdout.flush()
-        os.execv(program, [program, url, *context.args])  # noqa: S606 - our own program, no shell
+        bare, environment = _without_password(url)
+        os.execve(program, [program, bare, *context.args], environment)  # noqa: S606 - our own program, no shell
     import subprocess  # noqa: PLC0415 - keeps other commands quick
 
     with open_services(target) as (_, services):
-        done = subprocess.run([program, services.postgres_url, *context.args], check=False)  # noqa: S603 - as above
+        bare, environment = _without_password(services.postgres_url)
+        done = subprocess.run([program, bare, *context.args], check=False, env=environment)  # noqa: S603 - as above
     raise typer.Exit(done.returncode)
+
+
+def _without_password(url: str) -> tuple[str, dict[str, str]]:
+    """The connection without its password, which goes into the environment: arguments can be seen by everybody."""
+    from psycopg.conninfo import conninfo_to_dict, make_conninfo  # noqa: PLC0415 - keeps other commands quick
+
+    parts = conninfo_to_dict(url)
+    password = parts.pop("password", None)
+    environment = dict(os.environ)
+    if password:
+        environment["PGPASSWORD"] = str(password)
+    return make_conninfo(**{name: str(value) for name, value in parts.items()}), environment
 
 
 def find_psql() -> str:

@@ -62,7 +62,7 @@ def package_version() -> str:
 
 def _show_status(url: str, found: dict[str, Any]) -> None:
     state = styled("ready", "green") if found["ready"] else styled("not ready", "yellow")
-    lag = f"{found['lag_ms']:.0f} ms behind" if found["lag_ms"] >= 0 else "lag not known yet"
+    lag = f"current as of {found['lag_ms'] / 1000:.1f} s ago" if found["lag_ms"] >= 0 else "lag not known yet"
     say(f"{url}  {state}, {found['phase'].replace('_', ' ')}, {lag}")
     say(f"documents {found['counts'].get('documents', 0):,}, chunks {found['counts'].get('chunks', 0):,}")
     say(f"visible {found['visible_lsn']}, durable {found['durable_lsn']}, received {found['received_lsn']}")

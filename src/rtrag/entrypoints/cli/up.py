@@ -72,7 +72,10 @@ async def _fill(services: "Services", folder: Path) -> None:
         from rtrag.samples import sample_documents  # noqa: PLC0415 - on the first start alone
 
         for sample in sample_documents():
-            await services.documents.create(None, sample.id, sample.title, sample.content, dict(sample.metadata))
+            written = await services.documents.create(
+                None, sample.id, sample.title, sample.content, dict(sample.metadata)
+            )
+        await services.operations.wait_visible(written.token, None)
     marker.write_text("The sample documents were filled in; they are not filled in again.\n", encoding="utf-8")
 
 
@@ -122,7 +125,9 @@ def _to_try(url: str, rtrag: str) -> list[tuple[str, str]]:
 
 def _command(target: Target) -> str:
     """``rtrag`` with the options that lead another command to this instance."""
-    parts = ["rtrag"]
+    import shutil  # noqa: PLC0415 - keeps other commands quick
+
+    parts = ["rtrag" if shutil.which("rtrag") else sys.argv[0]]
     if target.config is not None:
         parts += ["--config", str(target.config)]
     if target.data is not None:

@@ -80,7 +80,7 @@ def _host_refusal(headers: Headers, allowed: Sequence[str] | None) -> _Refusal |
     if allowed is None:
         return None
     name = _host_name(headers.get("host", ""))
-    if name in allowed:
+    if name in {host.lower() for host in allowed}:
         return None
     return _Refusal(
         FOREIGN_HOST,

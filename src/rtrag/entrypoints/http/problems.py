@@ -28,6 +28,7 @@ from rtrag.domain.errors import (
     TransientError,
 )
 
+MAX_ERRORS = 20  # told of one request; what is sent may have any number
 MEDIA_TYPE = "application/problem+json"
 _URN = "urn:rtrag:problem:"
 _log = logging.getLogger(__name__)
@@ -174,12 +175,15 @@ async def _on_error(request: Request, error: Exception) -> Response:
 
 async def _on_invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class alone
-    found = error.errors()
+    everything = error.errors()
+    found = everything[:MAX_ERRORS]
     kind = _MALFORMED if any(item["type"] == "json_invalid" for item in found) else _INVALID
     errors = [
         FieldProblem(field=".".join(str(part) for part in item["loc"]), message=str(item["msg"])) for item in found
     ]
     detail = "; ".join(f"{item.field}: {item.message}" for item in errors)
+    if len(everything) > len(found):
+        detail += f"; and {len(everything) - len(found)} more"
     return problem_response(kind, detail, request_id_of(request.scope), errors=errors)
 
 

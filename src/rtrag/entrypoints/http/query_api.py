@@ -3,15 +3,16 @@
 import logging
 import time
 from collections.abc import AsyncIterator
+from itertools import islice
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from rtrag.application.questions import Answer, Question, Retrieval
 from rtrag.domain.errors import RtragError
-from rtrag.entrypoints.http.problems import internal_problem, problem_of, request_id_of
+from rtrag.entrypoints.http.problems import MAX_ERRORS, internal_problem, problem_of, request_id_of
 from rtrag.entrypoints.http.schemas import (
     AnswerOut,
     CollectionOut,
@@ -22,6 +23,8 @@ from rtrag.entrypoints.http.schemas import (
 )
 from rtrag.entrypoints.http.wiring import TOKEN_HEADER, json_response, metrics_of, problems, services_of
 from rtrag.ports.generation import TextDelta
+
+MAX_QUERY_BYTES = 256_000
 
 router = APIRouter(tags=["query"])
 _log = logging.getLogger(__name__)
@@ -105,10 +108,14 @@ async def collections(request: Request) -> Response:
 
 async def _body(request: Request) -> QueryIn:
     """The question as it was sent. Raises what the framework raises for a body that is not valid."""
+    sent = await request.body()
+    if len(sent) > MAX_QUERY_BYTES:
+        raise HTTPException(413, f"A question may have {MAX_QUERY_BYTES:,} bytes at most, filters included.")
     try:
-        return QueryIn.model_validate_json(await request.body())
+        return QueryIn.model_validate_json(sent)
     except ValidationError as error:
-        found = [{**detail, "loc": ("body", *detail["loc"])} for detail in error.errors(include_url=False)]
+        listed = islice(error.errors(include_url=False, include_context=False), MAX_ERRORS)
+        found = [{**detail, "loc": ("body", *detail["loc"])} for detail in listed]
         raise RequestValidationError(found) from error
 
 

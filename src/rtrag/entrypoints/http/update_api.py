@@ -164,6 +164,9 @@ def _etag(document: StoredDocument) -> dict[str, str]:
     return {} if document.version is None else {"ETag": f'"{document.version}"'}
 
 
+MOST_DIGITS = 18  # of a version
+
+
 def _expected_version(if_match: str | None) -> int | None:
     """The version that If-Match names, None for ``*`` or no header.
 
@@ -172,6 +175,6 @@ def _expected_version(if_match: str | None) -> int | None:
     if if_match is None or if_match.strip() == "*":
         return None
     tag = if_match.strip().removeprefix("W/").strip('"')
-    if not tag.isdecimal():
+    if not tag.isdecimal() or len(tag) > MOST_DIGITS:
         raise PreconditionFailedError(f'If-Match is {if_match}; the ETag of a document is its version, as "3".')
     return int(tag)

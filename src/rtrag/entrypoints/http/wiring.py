@@ -82,7 +82,8 @@ async def _letter_key(
         ),
     ],
 ) -> str:
-    return str(_key_of(_as_sent(request, _LETTERS).removesuffix("/replay") or decoded))
+    sent = _as_sent(request, _LETTERS)
+    return str(_key_of((sent.removesuffix("/replay") if request.method == "POST" else sent) or decoded))
 
 
 DocumentId: TypeAlias = Annotated[str, Depends(_document_id)]
