@@ -50,6 +50,7 @@ class Worker(NamedTuple):
     at: int = 0
     step: str = "read"
     seen: Manifest | None = None  # the manifest that was read at the start of this piece of work
+    standing: Manifest | None = None  # the newer manifest that was read back
 
     def goto(self, step: str, seen: Manifest | None) -> "Worker":
         return Worker(self.work, self.at, step, seen)
@@ -181,6 +182,9 @@ class Protocol:
                 return state.manifest, self._read_back(worker, item, state)
             case "bury":
                 return _bury(worker, item, state)
+            case "sweep overtaken":
+                _drop_overtaken(points, item, worker)
+                return state.manifest, worker.again()
             case _:
                 own = worker.step == "sweep own"
                 below = state.floor + 1 if own else item.position
@@ -202,7 +206,11 @@ class Protocol:
             return worker.goto("bury", worker.seen)
         if state.manifest and state.manifest.position == item.position:
             return worker.goto("sweep", worker.seen)
-        return worker.again() if self.cas else worker.next()
+        if not self.cas:
+            return worker.next()
+        if state.manifest and state.manifest.position > item.position:
+            return worker._replace(step="sweep overtaken", standing=state.manifest)
+        return worker.again()
 
     def _below_floor(self, item: Change, state: State) -> bool:
         return self.use_floor and state.floor >= item.position
@@ -245,6 +253,14 @@ def _upsert(points: dict[str, int], item: Change, seen: Manifest | None) -> None
     for chunk in item.chunks or ():
         if chunk not in _listed(seen) and points.get(chunk, 0) < item.position:
             points[chunk] = item.position
+
+
+def _drop_overtaken(points: dict[str, int], item: Change, worker: Worker) -> None:
+    """Sweep what was written for a switch that a newer one has overtaken."""
+    kept = {*_listed(worker.seen), *_listed(worker.standing)}
+    for chunk in item.chunks or ():
+        if chunk not in kept and points.get(chunk, item.position + 1) <= item.position:
+            del points[chunk]
 
 
 def _bury(worker: Worker, item: Change, state: State) -> tuple[Manifest | None, Worker]:
