@@ -182,14 +182,8 @@ class Protocol:
                 return state.manifest, self._read_back(worker, item, state)
             case "bury":
                 return _bury(worker, item, state)
-            case "sweep overtaken":
-                _drop_overtaken(points, item, worker)
-                return state.manifest, worker.again()
             case _:
-                own = worker.step == "sweep own"
-                below = state.floor + 1 if own else item.position
-                _drop(points, worker.seen, () if own else item.chunks or (), below=below)
-                return state.manifest, worker.next()
+                return state.manifest, _sweep(worker, item, state, points)
 
     def _read(self, worker: Worker, item: Change, state: State) -> Worker:
         manifest = state.manifest
@@ -253,6 +247,17 @@ def _upsert(points: dict[str, int], item: Change, seen: Manifest | None) -> None
     for chunk in item.chunks or ():
         if chunk not in _listed(seen) and points.get(chunk, 0) < item.position:
             points[chunk] = item.position
+
+
+def _sweep(worker: Worker, item: Change, state: State, points: dict[str, int]) -> Worker:
+    """The clean-up after a switch, after burying our own manifest, or after being overtaken."""
+    if worker.step == "sweep overtaken":
+        _drop_overtaken(points, item, worker)
+        return worker.again()
+    own = worker.step == "sweep own"
+    below = state.floor + 1 if own else item.position
+    _drop(points, worker.seen, () if own else item.chunks or (), below=below)
+    return worker.next()
 
 
 def _drop_overtaken(points: dict[str, int], item: Change, worker: Worker) -> None:
