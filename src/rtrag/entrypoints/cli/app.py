@@ -1,5 +1,6 @@
 """The command ``rtrag``: its options, its groups, and what happens when a command fails."""
 
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -41,6 +42,8 @@ def create_cli() -> typer.Typer:
 
 def main() -> None:
     """Run the command line; an expected failure is a message with its fix and an exit code, never a traceback."""
+    # A shell without job control starts background jobs with SIGINT ignored: they could not be stopped cleanly.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         create_cli()()
     except CommandError as error:
