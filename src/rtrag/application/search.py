@@ -10,7 +10,7 @@ from rtrag.domain.errors import TransientError
 from rtrag.domain.fusion import DENSE_WEIGHT, DEPTH, fuse
 from rtrag.domain.manifest import ChunkPoint
 from rtrag.domain.position import Position
-from rtrag.domain.retrieval import Candidates, Hit, Passage, SearchRequest
+from rtrag.domain.retrieval import Candidates, Passage, SearchRequest
 from rtrag.ports.index import IndexReader, Records
 
 MAX_PASSES = 5
@@ -55,23 +55,27 @@ class Search:
         known = _Known()
         request = replace(request, limit=self._settings.depth, hidden_below=self._hidden_below())
         for _ in range(MAX_PASSES):
-            ranked = self._ranked(await self._index.search(request), request.limit)
-            found = await self._check(ranked, request, needed, known)
+            candidates = await self._index.search(request)
+            found = await self._check(candidates, request, needed, known)
             if found is not None:
                 return found
         raise TransientError("The documents found keep changing faster than they can be read; ask again.")
 
-    def _ranked(self, candidates: Candidates, depth: int) -> Sequence[Hit]:
-        limit = len(candidates.dense) + len(candidates.lexical)
-        return fuse(candidates, dense_weight=self._settings.dense_weight, limit=limit, depth=depth)
-
-    async def _check(self, ranked: Sequence[Hit], request: SearchRequest, needed: int, known: "_Known") -> Found | None:
+    async def _check(
+        self, candidates: Candidates, request: SearchRequest, needed: int, known: "_Known"
+    ) -> Found | None:
         """The visible ones from the best down; None if documents have changed since the search."""
+        total = len({hit.chunk_id for found in (candidates.dense, candidates.lexical) for hit in found})
         visible: list[Passage] = []
         place = 0
-        while place < len(ranked) and len(visible) < needed:
-            window = ranked[place : place + needed - len(visible) + SPARE]
+        while place < total and len(visible) < needed:
+            upto = min(total, place + needed - len(visible) + SPARE)
+            ranked = fuse(candidates, dense_weight=self._settings.dense_weight, limit=upto, depth=request.limit)
+            window = ranked[place:]
             place += len(window)
+            if not window:  # a weight of 0 or 1 leaves out what only the other search found
+                total = place
+                break
             chunks = await self._index.chunks([hit.chunk_id for hit in window])
             keys = tuple(dict.fromkeys(chunk.key for chunk in chunks.values()))
             records = await self._index.records(keys, tuple({key.table for key in keys}))
@@ -85,7 +89,7 @@ class Search:
                 # Filters may carry access rights: the manifest has the last word.
                 and all_match(request.conditions, records.manifests[chunk.key].filterable)
             ]
-        return Found(passages=tuple(visible), total=len(visible) + len(ranked) - place)
+        return Found(passages=tuple(visible), total=len(visible) + total - place)
 
     async def around(self, passages: Sequence[Passage], reach: int) -> Mapping[str, ChunkPoint]:
         """By id, the chunks up to ``reach`` places before and after each passage, and the best documents' headers."""

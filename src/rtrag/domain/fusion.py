@@ -5,6 +5,7 @@ keeps what rank fusion throws away, how much better one hit is than the next, an
 """
 
 from collections.abc import Sequence
+from heapq import nsmallest
 
 from rtrag.domain.chunk import is_front_matter
 from rtrag.domain.retrieval import Candidates, Hit
@@ -31,15 +32,15 @@ def fuse(candidates: Candidates, *, dense_weight: float, limit: int, depth: int 
     lexical = _relative(candidates.lexical, 0.0) if lexical_weight else {}
     complete = depth is not None and len(candidates.lexical) < depth
     unlisted = 0.0 if complete or not lexical else min(lexical.values())
-    fused: list[tuple[float, str]] = []
-    for chunk_id in dense.keys() | lexical.keys():
-        words = lexical.get(chunk_id, unlisted)
-        # Front matter has no vector: it is not the worse for a list that it cannot be in.
-        alone = lexical_weight > 0 and is_front_matter(chunk_id)
-        score = words if alone else dense_weight * dense.get(chunk_id, 0.0) + lexical_weight * words
-        fused.append((-min(1.0, score), chunk_id))
-    fused.sort()
-    return tuple([Hit(chunk_id, -score) for score, chunk_id in fused[:limit]])
+    scores = {chunk_id: dense_weight * score + lexical_weight * unlisted for chunk_id, score in dense.items()}
+    for chunk_id, score in lexical.items():
+        if chunk_id in scores:
+            scores[chunk_id] = dense_weight * dense[chunk_id] + lexical_weight * score
+        else:
+            # Front matter has no vector: it is not the worse for a list that it cannot be in.
+            scores[chunk_id] = score if is_front_matter(chunk_id) else lexical_weight * score
+    best = nsmallest(limit, [(-score, chunk_id) for chunk_id, score in scores.items()])
+    return tuple([Hit(chunk_id, min(1.0, -score)) for score, chunk_id in best])
 
 
 def _relative(found: Sequence[Hit], floor: float | None) -> dict[str, float]:

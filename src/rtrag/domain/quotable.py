@@ -6,6 +6,7 @@ Each is a slice of the passage, without the white space around it.
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 _FIELD = re.compile(r"[ \t]*+:?([A-Za-z][\w .\-]{0,40}):(?:[ \t]++(.*))?$")
 _ITEM = re.compile(r"[ \t]*+(?:[-*+•]|\d{1,3}[.)]|#\.)[ \t]++\S|[ \t]*+\|")
@@ -28,12 +29,16 @@ class Quotable:
     field: str | None = None
 
 
-def quotables(text: str) -> list[Quotable]:
-    """The units of a passage, in order; rules and empty lines are in none, overlong ones are cut between words."""
+@lru_cache(maxsize=4096)
+def quotables(text: str) -> tuple[Quotable, ...]:
+    """The units of a passage, in order; rules and empty lines are in none, overlong ones are cut between words.
+
+    Those of the passages found lately are remembered: the same ones are found again and again.
+    """
     found: list[Quotable] = []
     for block in _blocks(text):
         found.extend(_of_block(block))
-    return found
+    return tuple(found)
 
 
 def _blocks(text: str) -> Iterator[list[str]]:
