@@ -30,6 +30,7 @@ from rtrag.ports.index import Records
 FORMAT: Final = 1  # of the folder and its payloads: raise it when what an earlier version wrote cannot be read
 _SCROLLED_AT_ONCE: Final = 100
 _COUNTS_SECONDS: Final = 1.0
+_FEW_CHUNKS: Final = 2_000
 _MOST_TABLES: Final = 100_000
 
 
@@ -162,17 +163,18 @@ class EdgeIndex:
         return [table_of(point.payload) for point in found]
 
     async def counts(self) -> Mapping[str, int]:
-        """See ``IndexScan.counts``; at most a second old, because exact counting walks over everything."""
+        """See ``IndexScan.counts``; of a large index at most a second old: exact counting walks over everything."""
         now = time.monotonic()
-        if self._counted is None or now - self._counted[0] > _COUNTS_SECONDS:
+        counted = self._counted
+        if counted is None or now - counted[0] > _COUNTS_SECONDS or counted[1]["chunks"] < _FEW_CHUNKS:
             with engine_errors("count points"):
                 documents, tombstones = (
                     edge_shards.count(self._state.records, Filter(must=[edge_shards.keyword(KIND, [kind])]))
                     for kind in MANIFEST_KINDS
                 )
                 chunks = edge_shards.count(self._state.chunks)
-            self._counted = (now, {"documents": documents, "tombstones": tombstones, "chunks": chunks})
-        return self._counted[1]
+            counted = self._counted = (now, {"documents": documents, "tombstones": tombstones, "chunks": chunks})
+        return counted[1]
 
     def garbage_ratio(self) -> float:
         """Share of the chunk storage that deleted points still take up, 0 to 1."""
