@@ -14,7 +14,7 @@ from rtrag.domain.retrieval import Candidates, Passage, SearchRequest
 from rtrag.ports.index import IndexReader, Records
 
 MAX_PASSES = 5
-HEADERS = 3  # of the best passages' documents, whose front matter joins the context
+HEADERS = 5  # of the best passages' documents, whose front matter joins the context
 SPARE = 2  # manifests read beyond what is needed, in case some hits are not visible
 
 
