@@ -2,8 +2,8 @@
 
 import json
 from array import array
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from rtrag.application.freshness import Freshness
 from rtrag.application.gate import FreshnessGate
@@ -13,7 +13,7 @@ from rtrag.application.services import Collection
 from rtrag.application.totals import Totals
 from rtrag.domain.chunk import Vector
 from rtrag.domain.context import ContextItem, build_context
-from rtrag.domain.errors import InvalidRequestError, NotFoundError, NotReadyError
+from rtrag.domain.errors import InvalidRequestError, NotFoundError
 from rtrag.domain.freshness import AsOf
 from rtrag.domain.prompt import AnswerDraft, CitedSpan, evidence_key
 from rtrag.domain.retrieval import Passage, SearchRequest
@@ -47,7 +47,6 @@ class Readers:
     freshness: Freshness
     gate: FreshnessGate
     totals: Totals
-    not_ready: Callable[[], str | None] = field(default=lambda: None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,9 +128,6 @@ class AnswerService:
             )
         if question.page < 1 or not 1 <= question.page_size <= MAX_PAGE_SIZE:
             raise InvalidRequestError(f"page counts from 1 and page_size goes from 1 to {MAX_PAGE_SIZE}.")
-        reason = self._readers.not_ready()
-        if reason is not None:
-            raise NotReadyError(reason)
         return find_collection(self._collections, question.collection)
 
     def _tables(self, collection: Collection) -> tuple[str, ...]:
