@@ -1,7 +1,6 @@
 """Answers made of the passages' own sentences: no key, no network, under a millisecond or so."""
 
 from collections.abc import AsyncIterator, Sequence
-from math import sqrt
 
 import numpy as np
 
@@ -52,11 +51,15 @@ class ExtractiveGenerator:
         if not candidates:
             return []
         texts = [question, *(candidate.text for candidate in candidates)]
-        asked, *vectors = await self._embedder.embed(texts, input_type="query")
-        return [_cosine(asked, vector) for vector in vectors]
+        return _cosines(await self._embedder.embed(texts, input_type="query"))
 
 
-def _cosine(one: Vector, other: Vector) -> float:
-    first, second = np.asarray(one, np.float32), np.asarray(other, np.float32)
-    lengths = sqrt(float(first.dot(first)) * float(second.dot(second)))
-    return float(first.dot(second)) / lengths if lengths else 0.0
+def _cosines(vectors: Sequence[Vector]) -> list[float]:
+    """Of the first vector with each of the others; 0 where one has no length."""
+    rows = np.asarray(vectors, np.float32)
+    lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows))
+    products = lengths[1:] * lengths[0]
+    cosines: list[float] = np.divide(
+        rows[1:] @ rows[0], products, out=np.zeros_like(products), where=products > 0
+    ).tolist()
+    return cosines

@@ -8,7 +8,7 @@ of a text's tokens, made unit length. The tests hold it to wordllama's own resul
 import asyncio
 import re
 from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -100,14 +100,16 @@ class _WordTokens:
 
     def of_texts(self, texts: Sequence[str]) -> list[npt.NDArray[np.uint16]]:
         texts_words = [_words(text) for text in texts]
+        distinct = set().union(*texts_words)
         known = self._known  # only ever grows: a full one is replaced by another
-        missing = {word for words in texts_words for word in words if word not in known}
+        missing = distinct.difference(known)
         if missing:
             learned = self._learn(list(missing))
-            known = {word: learned.get(word) or known[word] for words in texts_words for word in words}
-        return [np.frombuffer(b"".join([known[word] for word in words]), np.uint16) for words in texts_words]
+            if distinct.difference(known):  # some were too long to remember, or too many
+                known = {word: learned.get(word) or known[word] for word in distinct}
+        return [np.frombuffer(b"".join(map(known.__getitem__, words)), np.uint16) for words in texts_words]
 
-    def _learn(self, words: list[str]) -> dict[str, bytes]:
+    def _learn(self, words: list[str]) -> Mapping[str, bytes]:
         inputs = [word.encode("utf-8", "replace").decode() for word in words]
         encodings = self._tokenizer.encode_batch_fast(inputs, add_special_tokens=False)
         learned = {

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from rtrag.domain.conditions import all_match
-from rtrag.domain.context import header_of
+from rtrag.domain.context import best_headers, raise_headers
 from rtrag.domain.document import DocumentKey
 from rtrag.domain.errors import TransientError
 from rtrag.domain.fusion import DENSE_WEIGHT, DEPTH, fuse
@@ -14,7 +14,6 @@ from rtrag.domain.retrieval import Candidates, Passage, SearchRequest
 from rtrag.ports.index import IndexReader, Records
 
 MAX_PASSES = 5
-HEADERS = 5  # of the best passages' documents, whose front matter joins the context
 SPARE = 2  # manifests read beyond what is needed, in case some hits are not visible
 
 
@@ -65,7 +64,8 @@ class Search:
         self, candidates: Candidates, request: SearchRequest, needed: int, known: "_Known"
     ) -> Found | None:
         """The visible ones from the best down; None if documents have changed since the search."""
-        total = len({hit.chunk_id for found in (candidates.dense, candidates.lexical) for hit in found})
+        ids = {hit.chunk_id for found in (candidates.dense, candidates.lexical) for hit in found}
+        total = len(ids)
         visible: list[Passage] = []
         place = 0
         while place < total and len(visible) < needed:
@@ -89,7 +89,15 @@ class Search:
                 # Filters may carry access rights: the manifest has the last word.
                 and all_match(request.conditions, records.manifests[chunk.key].filterable)
             ]
-        return Found(passages=tuple(visible), total=len(visible) + total - place)
+        headers = await self._headers(visible)
+        raised = ids.intersection(headers).difference([passage.chunk.id for passage in visible])
+        passages = raise_headers(visible, headers)
+        return Found(passages=passages, total=len(passages) + max(0, total - place - len(raised)))
+
+    async def _headers(self, passages: Sequence[Passage]) -> Mapping[str, ChunkPoint]:
+        """By id, the front matter of the best documents."""
+        wanted = best_headers(passages)
+        return await self._index.chunks(wanted) if wanted else {}
 
     async def around(self, passages: Sequence[Passage], reach: int) -> Mapping[str, ChunkPoint]:
         """By id, the chunks up to ``reach`` places before and after each passage, and the best documents' headers."""
@@ -99,7 +107,7 @@ class Search:
             for passage in passages
             for chunk_id in passage.manifest.chunk_ids[max(0, passage.ordinal - reach) : passage.ordinal + reach + 1]
         }
-        wanted |= {header for passage in passages[:HEADERS] if (header := header_of(passage.manifest))}
+        wanted.update(best_headers(passages))
         return await self._index.chunks(tuple(sorted(wanted - own)))
 
 

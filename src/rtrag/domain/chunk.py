@@ -16,6 +16,7 @@ ChunkKind: TypeAlias = Literal["body", "front_matter"]
 REMEMBERED = 65_536  # ids of keys kept in memory: every query needs those of the documents it finds
 _VERSION_DIGIT = 14  # where a uuid says of which version it is
 _FRONT_MATTER_VERSION = "8"  # of RFC 9562: whatever the maker of the uuid says
+_CANONICAL = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 NAMESPACE = UUID("6f9b2c51-3c43-5a53-9d0f-0b1f5a5e7a10")
 
 
@@ -131,7 +132,7 @@ def content_hash(content: str) -> str:
 
 def canonical(values: Mapping[str, Json]) -> str:
     """A mapping as JSON, the same for equal mappings."""
-    return json.dumps(values, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return _CANONICAL.encode(values) if values else "{}"
 
 
 def is_front_matter(chunk_id: str) -> bool:

@@ -14,6 +14,7 @@
         |-- ReadOnlyCollectionError
         |-- FreshnessTimeoutError
         |-- DeadLetterOpenError
+        |-- TooSlowError
         `-- NotReadyError
 
 A class's docstring is its default message.
@@ -91,6 +92,10 @@ class FreshnessTimeoutError(RequestError):
 
 class DeadLetterOpenError(RequestError):
     """The write could not be indexed: its document has an open dead letter."""
+
+
+class TooSlowError(RequestError):
+    """Answering took longer than a request may; ask for less."""
 
 
 class NotReadyError(RequestError):

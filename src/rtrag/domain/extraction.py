@@ -6,7 +6,7 @@ Two steps, so that only a few sentences need embedding: ``shortlist`` by words, 
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -68,28 +68,39 @@ class Candidate:
     coverage: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True)
 class _Unit:
+    """``own`` holds the words asked for that stand in the unit, ``words`` all of them, ``field`` those of its name."""
+
     passage: ContextPassage
     text: str
     field: tuple[str, ...]
     words: tuple[str, ...]
+    own: frozenset[str]
 
 
 def shortlist(question: str, passages: Sequence[ContextPassage], limit: int = SHORTLIST) -> tuple[Candidate, ...]:
     """The sentences most likely to answer by their words, best first; ties keep the order of the text."""
     stem = _Stems(question)
     asked = tuple(dict.fromkeys(stem.content(question)))
-    units = [
-        _Unit(passage=passage, text=unit.text, field=stem.content(unit.field or ""), words=stem.all(unit.text))
-        for passage in passages
-        for unit in quotables(passage.text)
-        if not unit.text.startswith("#")  # a heading answers nothing by itself
-    ]
+    units = list(_units(passages, frozenset(asked), stem))
     scoring = _Scoring(question, asked, units, stem)
-    scored = [scoring.candidate(unit) for unit in units]
-    scored.sort(key=lambda candidate: -candidate.score)
-    return tuple(scored[:limit])
+    scored = [(*scoring.of(unit), unit) for unit in units]
+    scored.sort(key=lambda entry: -entry[0])
+    return tuple(
+        Candidate(number=unit.passage.number, text=unit.text, score=score, coverage=coverage)
+        for score, coverage, unit in scored[:limit]
+    )
+
+
+def _units(passages: Sequence[ContextPassage], asked: frozenset[str], stem: "_Stems") -> Iterator[_Unit]:
+    for passage in passages:
+        for unit in quotables(passage.text):
+            if unit.text.startswith("#"):  # a heading answers nothing by itself
+                continue
+            words = stem.all(unit.text)
+            field = stem.content(unit.field) if unit.field else ()
+            yield _Unit(passage, unit.text, field, words, asked.intersection(words))
 
 
 def choose(candidates: Sequence[Candidate], similarities: Sequence[float] | None) -> tuple[Candidate, ...]:
@@ -121,7 +132,7 @@ class _Scoring:
     """Scores of units for one question. Rare words of the passages weigh more."""
 
     def __init__(self, question: str, asked: tuple[str, ...], units: Sequence[_Unit], stem: "_Stems") -> None:
-        counts = Counter(word for unit in units for word in set(unit.words))
+        counts = Counter(word for unit in units for word in unit.own)
         self._weights = {word: math.log(1.0 + (len(units) + 1) / (counts[word] + 0.5)) for word in asked}
         self._total = sum(self._weights.values()) or 1.0
         self._asked = frozenset(asked)
@@ -129,26 +140,28 @@ class _Scoring:
         lowered = question.lower()
         self._cues = [answer for cue, answer in _CUES if cue.search(lowered)]
         self._stem = stem
-        self._around: dict[int, frozenset[str]] = {}
+        self._around: dict[int, tuple[frozenset[str], float]] = {}
 
-    def candidate(self, unit: _Unit) -> Candidate:
-        own = self._asked.intersection(unit.words)
-        around = self._context(unit.passage)
-        covered = self._weight(own)
-        under = self._weight(around - own)
-        score = covered + _CONTEXT_SHARE * under - _RANK_PENALTY * (unit.passage.number - 1)
-        if own:
-            score += self._field(unit) + self._hints(unit, own)
-        return Candidate(number=unit.passage.number, text=unit.text, score=score, coverage=covered + under)
+    def of(self, unit: _Unit) -> tuple[float, float]:
+        """Score and coverage of a unit."""
+        around, under = self._context(unit.passage)
+        covered = hints = 0.0
+        if unit.own:
+            covered = self._weight(unit.own)
+            under = self._weight(around - unit.own)
+            hints = self._field(unit) + self._hints(unit)
+        score = covered + _CONTEXT_SHARE * under - _RANK_PENALTY * (unit.passage.number - 1) + hints
+        return score, covered + under
 
     def _weight(self, words: Iterable[str]) -> float:
         return sum([self._weights[word] for word in words]) / self._total
 
-    def _context(self, passage: ContextPassage) -> frozenset[str]:
+    def _context(self, passage: ContextPassage) -> tuple[frozenset[str], float]:
+        """The words asked for in what a passage stands under, and their weight."""
         around = self._around.get(passage.number)
         if around is None:
-            words = self._stem.all(" ".join((passage.title, *passage.heading_path)))
-            around = self._around[passage.number] = self._asked.intersection(words)
+            words = self._asked.intersection(self._stem.all(" ".join((passage.title, *passage.heading_path))))
+            around = self._around[passage.number] = (words, self._weight(words))
         return around
 
     def _field(self, unit: _Unit) -> float:
@@ -158,9 +171,9 @@ class _Scoring:
         news = any(word not in self._asked for word in unit.words[len(unit.field) :])
         return _FIELD_BONUS + 0.1 * len(unit.field) if news else 0.0
 
-    def _hints(self, unit: _Unit, own: frozenset[str]) -> float:
+    def _hints(self, unit: _Unit) -> float:
         hints = 0.0
-        if len(own) > 1:
+        if len(unit.own) > 1:
             hints += _PAIR_BONUS * len(self._pairs.intersection(pairwise(unit.words))) / len(self._pairs)
         if any(answer.search(unit.text) for answer in self._cues):
             hints += _CUE_BONUS

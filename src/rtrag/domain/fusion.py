@@ -4,8 +4,7 @@ After S. Bruch, S. Gai, A. Ingber, "An Analysis of Fusion Functions for Hybrid R
 keeps what rank fusion throws away, how much better one hit is than the next, and knows the least score there can be.
 """
 
-from collections.abc import Sequence
-from heapq import nsmallest
+from collections.abc import Mapping, Sequence
 
 from rtrag.domain.chunk import is_front_matter
 from rtrag.domain.retrieval import Candidates, Hit
@@ -34,20 +33,32 @@ def fuse(candidates: Candidates, *, dense_weight: float, limit: int, depth: int 
     unlisted = 0.0 if complete or not lexical else min(lexical.values())
     scores = {chunk_id: dense_weight * score + lexical_weight * unlisted for chunk_id, score in dense.items()}
     for chunk_id, score in lexical.items():
-        if chunk_id in scores:
-            scores[chunk_id] = dense_weight * dense[chunk_id] + lexical_weight * score
+        near = dense.get(chunk_id)
+        if near is not None:
+            scores[chunk_id] = dense_weight * near + lexical_weight * score
         else:
             # Front matter has no vector: it is not the worse for a list that it cannot be in.
             scores[chunk_id] = score if is_front_matter(chunk_id) else lexical_weight * score
-    best = nsmallest(limit, [(-score, chunk_id) for chunk_id, score in scores.items()])
-    return tuple([Hit(chunk_id, min(1.0, -score)) for score, chunk_id in best])
+    return tuple([Hit(chunk_id, min(1.0, score)) for chunk_id, score in _best(scores, limit)])
+
+
+def _best(scores: Mapping[str, float], limit: int) -> list[tuple[str, float]]:
+    """The highest scores; only what can be among them is sorted by id as well."""
+    entries = list(scores.items())
+    if 0 < limit < len(entries):
+        least = sorted(scores.values(), reverse=True)[limit - 1]
+        entries = [entry for entry in entries if entry[1] >= least]
+    entries.sort(key=lambda entry: (-entry[1], entry[0]))
+    return entries[:limit]
 
 
 def _relative(found: Sequence[Hit], floor: float | None) -> dict[str, float]:
     if not found:
         return {}
-    scores = [hit.score for hit in found]
+    scores = [score for _, score in found]
     highest = max(scores)
     lowest = min(scores) if floor is None else floor
     width = highest - lowest
-    return {hit.chunk_id: (hit.score - lowest) / width if width > 0.0 else 1.0 for hit in found}
+    if width <= 0.0:
+        return dict.fromkeys((chunk_id for chunk_id, _ in found), 1.0)
+    return {chunk_id: (score - lowest) / width for chunk_id, score in found}

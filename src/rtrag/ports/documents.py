@@ -26,7 +26,7 @@ class DocumentStore(Protocol):
         ...
 
     async def list(self, *, limit: int, offset: int, search: str | None = None) -> tuple[Sequence[StoredDocument], int]:
-        """A page in key order, and how many there are in all."""
+        """A page in key order, and how many there are in all. Raises TooSlowError if finding them takes too long."""
         ...
 
     async def create(self, document_id: str | None, title: str, content: str, metadata: Mapping[str, Json]) -> Written:

@@ -18,6 +18,7 @@ from rtrag.domain.errors import (
     InvalidRequestError,
     NotFoundError,
     ServiceUnavailableError,
+    TooSlowError,
 )
 from rtrag.domain.mapping import TableMapping
 from rtrag.domain.position import parse_lsn
@@ -292,6 +293,38 @@ async def test_a_row_that_someone_holds_is_transient(store: PostgresDocumentStor
         await other.execute("SELECT FROM documents FOR UPDATE")
         with pytest.raises(ServiceUnavailableError, match="lock timeout"):
             await stores["public.documents"].update(key("doc-1"), content="b")
+
+
+@pytest.mark.parametrize(("search", "advice"), [(None, "by their id"), ("a", "index")])
+async def test_a_listing_that_takes_too_long_is_stopped_with_advice(
+    store: PostgresDocumentStore, url: str, search: str | None, advice: str
+) -> None:
+    await store.create("doc-1", "a", "a", {})
+    async with (
+        await psycopg.AsyncConnection.connect(url) as other,
+        open_document_stores(url, [DOCUMENTS], read_seconds=0.05) as stores,
+    ):
+        await other.execute("LOCK TABLE documents IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(TooSlowError, match=advice):
+            await stores["public.documents"].list(limit=10, offset=0, search=search)
+        await other.rollback()
+        assert (await stores["public.documents"].list(limit=10, offset=0, search=search))[1] == 1
+
+
+async def test_a_write_may_wait_for_longer_than_a_listing_may_take(store: PostgresDocumentStore, url: str) -> None:
+    await store.create("doc-1", "a", "a", {})
+    async with (
+        await psycopg.AsyncConnection.connect(url) as other,
+        open_document_stores(url, [DOCUMENTS], read_seconds=0.05) as stores,
+    ):
+        await other.execute("SELECT FROM documents FOR UPDATE")
+        changed = asyncio.create_task(stores["public.documents"].update(key("doc-1"), content="b"))
+        added = asyncio.create_task(stores["public.documents"].create("doc-1", "a", "a", {}))
+        await asyncio.sleep(0.3)
+        await other.rollback()
+        assert (await changed).document is not None
+        with pytest.raises(ConflictError):
+            await added
 
 
 async def test_a_connection_that_broke_is_replaced(store: PostgresDocumentStore, url: str) -> None:

@@ -1,7 +1,7 @@
 """The ingest loop and the engine around it: what is acknowledged when, and what happens on failures."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -17,7 +17,7 @@ from rtrag.application.ingest import Ingest, IngestSettings, Monitor
 from rtrag.application.problems import Problems
 from rtrag.application.refresh import Refresh
 from rtrag.application.retry import RetryPolicy
-from rtrag.domain.change import Truncate, Upsert
+from rtrag.domain.change import Delete, Truncate, Upsert
 from rtrag.domain.errors import (
     ConfigurationError,
     DeadLetterOpenError,
@@ -26,7 +26,7 @@ from rtrag.domain.errors import (
     TransientError,
 )
 from rtrag.domain.freshness import FreshnessToken
-from rtrag.domain.manifest import SourceState
+from rtrag.domain.manifest import Operation, SourceState, SwitchManifest
 from rtrag.domain.position import Position
 from rtrag.ports.changes import Capture
 from rtrag.testing.index import InMemoryIndex
@@ -317,3 +317,94 @@ async def test_side_work_that_cannot_be_done_says_so_instead_of_hanging() -> Non
     running = Running([ScriptedCapture(ScriptedSource())])
     with pytest.raises(TransientError, match="Nothing is being indexed"):
         await running.ingest.submit([upsert(1, "a", "text")])
+
+
+def copied(name: str, content: str) -> Upsert:
+    """A row of a copy into epoch 2."""
+    return Upsert(position=Position.copied(2), draft=draft(name, content))
+
+
+async def test_a_live_delete_is_visible_and_acknowledged_while_a_page_of_a_copy_waits_for_the_embedder() -> None:
+    source = ScriptedSource()
+    bench = Bench()
+    await bench.apply(upsert(50, "gone", "text"))
+    snapshot = ScriptedSnapshot({TABLE: [[copied("a", "first page")], [copied("b", "second page")]]})
+    running = Running([ScriptedCapture(source, epoch=2, snapshot=snapshot)], bench)
+    bench.embedder.fail_next(*[TransientError("down")] * 10_000)
+    asked = bench.embedder.calls
+    async with running.run():
+        await running.until(lambda: bench.embedder.calls > asked + 8)  # long past the attempts for a whole page
+        source.commit(10, Delete(position=Position(2, 10, 0), key=key("gone")))
+        await running.until(lambda: source.acknowledged >= 10)
+        assert await bench.content("gone") is None
+        assert (running.engine.phase, await bench.content("a")) == ("copying", None)
+        assert any("down" in problem for problem in running.problems.all())
+        bench.embedder._failures.clear()
+        await running.until(lambda: running.engine.phase == "live")
+        assert [await bench.content(name) for name in "ab"] == ["first page", "second page"]
+        assert not bench.letters.letters
+        assert running.problems.all() == ()
+
+
+async def test_a_copied_document_that_cannot_pass_becomes_a_letter_and_the_copy_goes_on() -> None:
+    page = [copied("a", "cursed"), copied("b", "fine")]
+    running = Running([ScriptedCapture(ScriptedSource(), epoch=2, snapshot=ScriptedSnapshot({TABLE: [page]}))])
+    embed = running.bench.embedder.embed
+
+    async def flaky(texts: list[str], *, input_type: str) -> object:
+        if any("cursed" in text for text in texts):
+            raise TransientError("timeout")
+        return await embed(texts, input_type=input_type)  # type: ignore[arg-type]
+
+    running.bench.embedder.embed = flaky  # type: ignore[method-assign, assignment]
+    async with running.run():
+        await running.until(lambda: running.engine.phase == "live")
+        assert [await running.bench.content(name) for name in "ab"] == [None, "fine"]
+        letters = running.bench.letters.letters
+        assert {name: letter.attempts for name, letter in letters.items()} == {key("a"): 2}
+
+
+async def test_a_page_of_a_copy_whose_writing_fails_is_written_later() -> None:
+    class Unwilling(InMemoryIndex):
+        refusals = 0
+
+        async def write(self, operations: Sequence[Operation]) -> None:
+            if self.refusals and any(isinstance(operation, SwitchManifest) for operation in operations):
+                self.refusals -= 1
+                raise TransientError("disk full")
+            await super().write(operations)
+
+    index = Unwilling()
+    index.refusals = 7
+    snapshot = ScriptedSnapshot({TABLE: [[copied("a", "first page")], [copied("b", "second page")]]})
+    running = Running([ScriptedCapture(ScriptedSource(), epoch=2, snapshot=snapshot)], Bench(index=index))
+    async with running.run():
+        await running.until(lambda: running.engine.phase == "live")
+        assert [await running.bench.content(name) for name in "ab"] == ["first page", "second page"]
+    assert (index.refusals, running.bench.totals.snapshot()["reconnects"]) == (0, 0)
+
+
+async def test_side_work_that_waits_for_the_embedder_is_told_when_indexing_stops() -> None:
+    running = Running([ScriptedCapture(ScriptedSource())])
+    async with running.run():
+        await running.until(lambda: running.engine.phase == "live")
+        running.bench.embedder.fail_next(*[TransientError("down")] * 10_000)
+        submitted = [
+            asyncio.create_task(running.ingest.submit([upsert(number, "a", f"text {number}")])) for number in range(5)
+        ]
+        await running.until(lambda: running.bench.embedder.calls > 8)
+        running.engine.stop()
+        for result in await asyncio.gather(*submitted, return_exceptions=True):
+            assert isinstance(result, TransientError)
+            assert "try again" in str(result)
+
+
+async def test_an_embedder_that_cannot_be_configured_ends_the_stream_also_when_only_a_copy_needs_it() -> None:
+    source = ScriptedSource()
+    snapshot = ScriptedSnapshot({TABLE: [[copied("a", "text")]]})
+    running = Running([ScriptedCapture(source, epoch=2, snapshot=snapshot)])
+    running.bench.embedder.fail_next(ConfigurationError("the key is refused", fix="set another"))
+    async with running.run():
+        await running.until(lambda: any("the key is refused" in problem for problem in running.problems.all()))
+        await running.until(lambda: running.engine.phase == "live")
+        assert await running.bench.content("a") == "text"

@@ -39,11 +39,13 @@ def state() -> FakeState:
 def client_for(state: FakeState) -> ClientFactory:
     """A client of an application with these options."""
 
-    def make(*, role: Role = "all", max_body_bytes: int = 100_000, **rules: tuple[str, ...]) -> httpx.AsyncClient:
+    def make(
+        *, role: Role = "all", max_body_bytes: int = 100_000, address: str = "127.0.0.1", **rules: tuple[str, ...]
+    ) -> httpx.AsyncClient:
         rules.setdefault("allowed_hosts", ("localhost", "127.0.0.1", "::1"))
         options = HttpOptions(access=AccessRules(**rules), max_body_bytes=max_body_bytes)
         app = create_app(fake_services(state), role=role, options=options)
-        return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=BASE)
+        return httpx.AsyncClient(transport=httpx.ASGITransport(app, client=(address, 50_000)), base_url=BASE)
 
     return make
 

@@ -131,6 +131,58 @@ async def test_no_page_may_read_across_origins_by_default(client: httpx.AsyncCli
     assert not any(name.startswith("access-control-") for name in preflight.headers)
 
 
+@pytest.mark.parametrize("path", ["/api/documents?search=a", "/metrics", "/health", "/openapi.json"])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "cors"},
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"},
+        {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "script"},
+        {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "iframe"},
+    ],
+)
+async def test_a_foreign_page_cannot_make_the_server_work(
+    client: httpx.AsyncClient, path: str, headers: dict[str, str]
+) -> None:
+    assert_problem(await client.get(path, headers=headers), 403, "foreign-origin")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Sec-Fetch-Site": "none", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"},
+        {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty"},
+        {"Origin": "http://localhost:8000", "Sec-Fetch-Site": "same-origin"},
+    ],
+)
+async def test_a_program_an_address_bar_and_a_page_of_ours_can_read(
+    client: httpx.AsyncClient, headers: dict[str, str]
+) -> None:
+    for path in ("/api/documents", "/docs", "/metrics"):
+        assert (await client.get(path, headers=headers)).status_code == 200
+
+
+async def test_a_link_on_another_site_leads_to_the_open_pages_alone(client: httpx.AsyncClient) -> None:
+    link = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+    for path in ("/", "/docs"):
+        assert (await client.get(path, headers=link)).status_code == 200
+    assert_problem(await client.get("/api/documents", headers=link), 403, "foreign-origin")
+    assert_problem(await client.post("/docs", headers=link), 403, "foreign-origin")
+
+
+async def test_an_origin_that_is_allowed_can_read(client_for: ClientFactory) -> None:
+    origin = "https://app.example"
+    headers = {"Origin": origin, "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "cors"}
+    async with client_for(allowed_origins=(origin,)) as client:
+        response = await client.get("/api/documents", headers=headers)
+        assert (response.status_code, response.headers["access-control-allow-origin"]) == (200, origin)
+        other = await client.get("/api/documents", headers={**headers, "Origin": "https://other.example"})
+        assert_problem(other, 403, "foreign-origin")
+
+
 @pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""])
 async def test_a_body_that_a_form_could_send_is_refused(client: httpx.AsyncClient, content_type: str) -> None:
     response = await client.post(
@@ -155,7 +207,7 @@ async def test_keys_are_needed_where_they_are_configured(client_for: ClientFacto
         response = await client.post("/query", json=ASK)
         assert_problem(response, 401, "unauthorized")
         assert response.headers["www-authenticate"] == "Bearer"
-        for path in ("/health", "/ready", "/", "/docs"):
+        for path in ("/health", "/ready", "/", "/docs", "/docs/assets/swagger-ui.css"):
             assert (await client.get(path)).status_code == 200
         for path in ("/metrics", "/api/documents", "/collections", "/health/"):
             assert (await client.get(path)).status_code == 401

@@ -1,20 +1,28 @@
 """Parts of the command line that need no instance."""
 
 import json
+import os
 import socket
 import stat
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
+from rtrag.config import Settings
+from rtrag.config.models import HttpSettings
+from rtrag.entrypoints.cli import checks, server
 from rtrag.entrypoints.cli.client import document_path, parsed, with_params
 from rtrag.entrypoints.cli.errors import ApiError, CommandError
+from rtrag.entrypoints.cli.exposure import addresses_of, exposure, listening_addresses
 from rtrag.entrypoints.cli.instance import Instance, Target, read_instance, remove_instance, write_instance
 from rtrag.entrypoints.cli.output import plain
 from rtrag.entrypoints.cli.query import parse_filters
-from rtrag.entrypoints.cli.server import bind
+from rtrag.entrypoints.cli.server import Serving, bind, run
 
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - what it is warned of
 HERE = Instance(url="http://127.0.0.1:8000", postgres_url="postgresql://user:secret@/db", pid=4711)
 
 
@@ -96,6 +104,57 @@ def test_ids_of_responses_are_not_encoded_twice() -> None:
 
 def test_a_document_cannot_steer_the_terminal() -> None:
     assert plain("a\x1b[2Jb\x07\x9bc\r\n\td") == "a[2Jbc\n\td"
+
+
+@pytest.mark.parametrize(
+    ("host", "keys", "exposed"),
+    [
+        ("127.0.0.1", (), False),
+        ("localhost", (), False),
+        ("::1", (), False),
+        ("::ffff:127.0.0.1", (), False),
+        (EVERYWHERE, (), True),
+        ("::", (), True),
+        ("192.0.2.7", (), True),
+        (EVERYWHERE, ("key",), False),
+        ("no-such-host.invalid", (), False),
+    ],
+)
+def test_listening_beyond_this_machine_without_a_key_is_told(host: str, keys: tuple[str, ...], exposed: bool) -> None:
+    settings = Settings(http=HttpSettings(host=host, api_keys=tuple(map(SecretStr, keys))))
+    assert bool(exposure(addresses_of(host), settings)) == exposed
+
+
+@pytest.mark.parametrize(("host", "warned"), [("127.0.0.1", False), (EVERYWHERE, True)])
+def test_a_start_beyond_this_machine_without_a_key_warns_before_it_serves(
+    host: str, warned: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "open_embedded", _refuse)
+    with pytest.raises(CommandError, match="nothing is started"):
+        run(Serving(settings=Settings(), host=host, port=0), on_running=_refuse)
+    err = capsys.readouterr().err
+    assert ("Warning:" in err and "RTRAG_HTTP__API_KEYS" in err) == warned
+    assert (EVERYWHERE in err) == warned
+
+
+def _refuse(*_: object) -> Any:
+    raise CommandError("nothing is started here")
+
+
+def test_doctor_looks_at_where_an_instance_listens_and_not_only_at_the_settings() -> None:
+    here = replace(HERE, pid=os.getpid())
+    with socket.socket() as listening:
+        listening.bind((EVERYWHERE, 0))
+        listening.listen()
+        assert EVERYWHERE in listening_addresses(os.getpid())
+        (finding,) = checks._access(Settings(), here)
+        assert (finding.state, finding.what, EVERYWHERE in finding.detail) == ("warning", "access", True)
+        (keyed,) = checks._access(Settings(http=HttpSettings(api_keys=(SecretStr("key"),))), here)
+    (unexposed,) = checks._access(Settings(), None)
+    (configured,) = checks._access(Settings(http=HttpSettings(host=EVERYWHERE)), None)
+    assert (keyed.state, unexposed.state, configured.state) == ("ok", "ok", "warning")
+    assert list(checks._access(Settings(http=HttpSettings(host="no-such-host.invalid")), None)) == []
+    assert listening_addresses(2**22 + 1) == ()
 
 
 def test_a_port_that_is_taken_is_named_with_the_way_out() -> None:

@@ -4,6 +4,7 @@ import httpx
 import pytest
 
 from rtrag.domain.document import DocumentKey
+from rtrag.domain.errors import TooSlowError
 from rtrag.entrypoints.http.update_schemas import DocumentOut, WrittenOut
 from rtrag.testing.services import FakeState, dead_letter
 
@@ -108,6 +109,16 @@ async def test_documents_are_listed_in_pages_and_searched(client: httpx.AsyncCli
     assert ([d["id"] for d in page["documents"]], page["total"]) == (["docs%2Fa.md"], 2)
     found = (await client.get("/api/documents", params={"search": "NIGHT"})).json()
     assert ([d["title"] for d in found["documents"]], found["total"]) == (["Backups"], 1)
+
+
+async def test_a_listing_that_took_too_long_says_what_to_do_and_not_to_repeat_it(
+    client: httpx.AsyncClient, state: FakeState
+) -> None:
+    state.failure = TooSlowError("It took too long. Search for something longer.")
+    response = await client.get("/api/documents?search=a")
+    assert (response.status_code, response.json()["type"]) == (504, "urn:rtrag:problem:too-slow")
+    assert "Search for something longer" in response.json()["detail"]
+    assert "retry-after" not in response.headers
 
 
 @pytest.mark.parametrize("query", ["limit=0", "limit=201", "offset=-1", "limit=many"])

@@ -21,6 +21,7 @@ from rtrag.domain.errors import (
     NotFoundError,
     RtragError,
     ServiceUnavailableError,
+    TooSlowError,
 )
 from rtrag.domain.mapping import TableMapping
 from rtrag.domain.position import parse_lsn
@@ -32,7 +33,9 @@ Pool = AsyncConnectionPool[Connection]
 CONNECTIONS = 8
 WAIT_FOR_CONNECTION_SECONDS = 10.0
 LOCK_SECONDS = 10.0
-STATEMENT_SECONDS = 60
+READ_SECONDS = 5.0
+WRITE_SECONDS = 60
+WRITE_LIMIT = f"SET LOCAL statement_timeout = '{WRITE_SECONDS}s'".encode()
 LSN = "SELECT pg_current_wal_insert_lsn()::text"
 COLUMNS = """
 SELECT a.attname, format_type(a.atttypid, -1), t.typcategory::text,
@@ -47,6 +50,9 @@ ORDER BY a.attnum
 
 class PostgresDocumentStore:
     """Port DocumentStore. Every write is one transaction of three round trips, the last of which is the commit.
+
+    Reads are stopped after a few seconds (``open_document_stores``): connections are few, and a listing of a large
+    table could hold all of them. Writes, which may wait for a lock, have their own limit.
 
     Rows outside the table's row filter are not documents: they are not found, and cannot be written.
     """
@@ -86,6 +92,8 @@ class PostgresDocumentStore:
                 found = await connection.execute(page, [*parameters, limit, offset])
                 rows = await found.fetchall()
                 total = await counted.fetchone()
+        except psycopg.errors.QueryCanceled as exc:
+            raise _too_slow(table.mapping, search) from exc
         except (psycopg.Error, UnicodeEncodeError) as exc:
             raise _mapped(exc, f"listing {table.mapping.table}") from exc
         return tuple(table.document(row) for row in rows), total[0] if total else 0
@@ -156,6 +164,7 @@ class PostgresDocumentStore:
     async def _insert(self, key: DocumentKey | None, statement: sql.Composed, parameters: Sequence[Any]) -> Written:
         async with self._pool.connection() as connection, connection.transaction():
             async with connection.pipeline():
+                await connection.execute(WRITE_LIMIT)
                 if key is not None:  # waits for a delete of the same key that is still in progress
                     await connection.execute(self._lock, self._values(key))
                 position = await connection.execute(LSN)
@@ -182,6 +191,7 @@ class PostgresDocumentStore:
     async def _locked(self, connection: Connection, key: DocumentKey) -> tuple[int, StoredDocument]:
         try:
             async with connection.pipeline():
+                await connection.execute(WRITE_LIMIT)
                 found = await connection.execute(self._lock, self._values(key))
                 position = await connection.execute(LSN)
             row = await found.fetchone()
@@ -251,17 +261,22 @@ class PostgresDocumentStore:
 
 @asynccontextmanager
 async def open_document_stores(
-    url: str, mappings: Iterable[TableMapping], *, lock_seconds: float = LOCK_SECONDS
+    url: str,
+    mappings: Iterable[TableMapping],
+    *,
+    lock_seconds: float = LOCK_SECONDS,
+    read_seconds: float = READ_SECONDS,
 ) -> AsyncIterator[Mapping[str, PostgresDocumentStore]]:
     """A store for each writable table, by its name; they share one pool of connections.
 
-    A write waits up to ``lock_seconds`` for a row that another transaction holds, then it is transient.
+    A write waits up to ``lock_seconds`` for a row that another transaction holds, then it is transient. A read that
+    takes longer than ``read_seconds`` is stopped.
 
     Raises ConfigurationError for a table that cannot be written to (template content, no key, missing column), and
     ServiceUnavailableError when the server is away.
     """
     tables = [await _resolve(url, mapping) for mapping in mappings if mapping.writable]
-    limits = {"lock_timeout": f"{lock_seconds * 1000:.0f}ms", "statement_timeout": f"{STATEMENT_SECONDS}s"}
+    limits = {"lock_timeout": f"{lock_seconds * 1000:.0f}ms", "statement_timeout": f"{read_seconds * 1000:.0f}ms"}
     pool: Pool = AsyncConnectionPool(
         conninfo(url, limits),
         min_size=1,
@@ -313,6 +328,16 @@ def _parameters(assignments: Iterable[Assignment]) -> list[Any]:
 
 def _not_found(key: DocumentKey) -> NotFoundError:
     return NotFoundError(f"There is no document {key.id!r} in {key.table}.")
+
+
+def _too_slow(mapping: TableMapping, search: str | None) -> TooSlowError:
+    searched = ", ".join((*mapping.key_columns, *([mapping.title] if mapping.title else []), mapping.content))
+    advice = (
+        f"Search for something longer, or give the table a trigram index (pg_trgm, gin_trgm_ops) on {searched}."
+        if search
+        else f"Read single documents by their id, or query {mapping.table} in SQL."
+    )
+    return TooSlowError(f"Listing the documents of {mapping.table} took PostgreSQL too long and was stopped. {advice}")
 
 
 def _mapped(exc: psycopg.Error | UnicodeEncodeError, doing: str) -> RtragError:

@@ -27,7 +27,7 @@ from rtrag.domain.manifest import ChunkPoint, IndexState, Manifest, Operation, S
 from rtrag.domain.retrieval import Candidates, SearchRequest
 from rtrag.ports.index import Records
 
-FORMAT: Final = 1  # of the folder and its payloads: raise it when what an earlier version wrote cannot be read
+FORMAT: Final = 2  # of the folder and its payloads: raise it when what an earlier version wrote cannot be read
 _SCROLLED_AT_ONCE: Final = 100
 _COUNTS_SECONDS: Final = 1.0
 _FEW_CHUNKS: Final = 2_000
@@ -109,7 +109,7 @@ class EdgeIndex:
     async def flush(self) -> None:
         """See ``IndexWriter.flush``."""
         with engine_errors("flush to disk"):
-            self._state.flush()
+            await self._state.sync()
 
     async def source(self, name: str) -> SourceState | None:
         """See ``IndexWriter.source``."""
@@ -224,7 +224,7 @@ async def open_edge_index(
                 yield index
             finally:
                 with engine_errors("flush to disk"):
-                    state.flush()
+                    state.checkpoint()
                 flushed = True
         finally:
             state.close()

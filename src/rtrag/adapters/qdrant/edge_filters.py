@@ -11,12 +11,12 @@ from qdrant_edge import FieldCondition, Filter, HasIdCondition, IsEmptyCondition
 
 from rtrag.adapters.qdrant.edge_shards import keyword, path
 from rtrag.adapters.qdrant.points import (
+    PLACE,
     TABLE,
-    Comparison,
     ValueType,
-    beyond,
     comparable,
     filter_field,
+    place,
     stored_value,
     value_type,
 )
@@ -122,22 +122,9 @@ def _range(operator: str, value: float) -> RangeFloat:
 
 
 def _above_floor(table: str, floor: Position) -> Filter:
-    """The chunk is of another table, or was written above the floor."""
-    above = [
-        Filter(must=[FieldCondition(key=field, range=_compare(how, number)) for field, how, number in clause])
-        for clause in beyond(floor, "gt")
-    ]
-    return Filter(should=[Filter(must_not=[keyword(TABLE, [table])]), *above])
-
-
-def _compare(how: Comparison, number: int) -> RangeFloat:
-    match how:
-        case "lt":
-            return RangeFloat(lt=float(number))
-        case "gt":
-            return RangeFloat(gt=float(number))
-        case "eq":
-            return RangeFloat(gte=float(number), lte=float(number))
+    """The chunk is of another table, or was written at about the floor or above it."""
+    above = FieldCondition(key=PLACE, range=RangeFloat(gte=place(floor)))
+    return Filter(should=[Filter(must_not=[keyword(TABLE, [table])]), above])
 
 
 def _any_of(clauses: Sequence[Any | None]) -> Any:

@@ -1,10 +1,10 @@
 """Search on Edge: a quantized scan rescored with the full vectors, and BM25, in one batch."""
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+from uuid import UUID
 
 from qdrant_edge import (
-    EdgeShard,
     Filter,
     QuantizationSearchParams,
     Query,
@@ -17,10 +17,13 @@ from rtrag.adapters.qdrant import edge_shards
 from rtrag.adapters.qdrant.edge_filters import search_filter
 from rtrag.adapters.qdrant.edge_state import EdgeState
 from rtrag.adapters.qdrant.lexical import Lexical
-from rtrag.domain.conditions import all_match
+from rtrag.domain.conditions import Condition, all_match
+from rtrag.domain.manifest import ChunkPoint
+from rtrag.domain.position import Position
 from rtrag.domain.retrieval import Candidates, Hit, SearchRequest
 
 OVERSAMPLING: Final = 2.0
+REMEMBERED_NAMES: Final = 65_536
 MOST_CANDIDATES: Final = 4_000  # looked through for a filter that the engine cannot decide
 
 
@@ -30,6 +33,7 @@ class EdgeSearch:
     def __init__(self, state: EdgeState, lexical: Lexical, *, exact: bool) -> None:
         self._state = state
         self._lexical = lexical
+        self._names = _Names()
         self._dense_params = (
             SearchParams(exact=True)
             if exact
@@ -44,7 +48,7 @@ class EdgeSearch:
         limit = request.limit
         pending = list(queries)
         while pending:
-            pages = _run(self._state.chunks, [queries[name] for name in pending], limit, match)
+            pages = self._run([queries[name] for name in pending], limit, match)
             for name, page in zip(tuple(pending), pages, strict=True):
                 hits = self._matching(page, request)
                 if len(hits) >= request.limit or len(page) < limit or limit >= MOST_CANDIDATES:
@@ -53,11 +57,20 @@ class EdgeSearch:
             limit *= 4
         return Candidates(dense=found.get(edge_shards.DENSE, ()), lexical=found.get(edge_shards.LEXICAL, ()))
 
+    def _run(
+        self, queries: Sequence[tuple[Query, SearchParams | None]], limit: int, match: Filter | None
+    ) -> list[list[Hit]]:
+        requests = [QueryRequest(query=query, limit=limit, filter=match, params=params) for query, params in queries]
+        pages = self._state.chunks.query_batch(QueryBatchRequest(requests))
+        name_of = self._names.of
+        return [[Hit(name_of(scored.id), scored.score) for scored in page] for page in pages]
+
     def _matching(self, page: Sequence[Hit], request: SearchRequest) -> Sequence[Hit]:
-        if not request.conditions:
+        if not request.conditions and not request.hidden_below:
             return page
         points = self._state.points(hit.chunk_id for hit in page)
-        return [hit for hit in page if all_match(request.conditions, points[hit.chunk_id].filterable)]
+        floors = dict(request.hidden_below)
+        return [hit for hit in page if _matches(points[hit.chunk_id], request.conditions, floors)]
 
     def _queries(self, request: SearchRequest) -> dict[str, tuple[Query, SearchParams | None]]:
         queries: dict[str, tuple[Query, SearchParams | None]] = {}
@@ -70,9 +83,23 @@ class EdgeSearch:
         return queries
 
 
-def _run(
-    shard: EdgeShard, queries: Sequence[tuple[Query, SearchParams | None]], limit: int, match: Filter | None
-) -> list[list[Hit]]:
-    requests = [QueryRequest(query=query, limit=limit, filter=match, params=params) for query, params in queries]
-    pages = shard.query_batch(QueryBatchRequest(requests))
-    return [[Hit(str(scored.id), scored.score) for scored in page] for page in pages]
+def _matches(point: ChunkPoint, conditions: Sequence[Condition], floors: Mapping[str, Position]) -> bool:
+    floor = floors.get(point.key.table)
+    return (floor is None or point.position > floor) and all_match(conditions, point.filterable)
+
+
+class _Names:
+    """Ids as text of the chunks found lately: writing one out takes longer than all else that is done with a hit."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, str] = {}
+
+    def of(self, uuid: Any) -> str:
+        number = uuid.int
+        return self._known.get(number) or self._learn(number, uuid)
+
+    def _learn(self, number: int, uuid: UUID) -> str:
+        if len(self._known) >= REMEMBERED_NAMES:
+            self._known.clear()
+        name = self._known[number] = str(uuid)
+        return name

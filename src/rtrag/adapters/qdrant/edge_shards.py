@@ -17,7 +17,6 @@ from qdrant_edge import (
     EdgeVectorParams,
     FieldCondition,
     Filter,
-    IntegerIndexParams,
     MatchAny,
     MatchValue,
     Modifier,
@@ -31,6 +30,7 @@ from qdrant_edge import (
 from rtrag.adapters.qdrant.points import (
     FILTER,
     KIND,
+    PLACE,
     POSITION_FIELDS,
     QUOTE,
     RECORD,
@@ -67,10 +67,8 @@ def create_chunks(path: Path, dimensions: int) -> EdgeShard:
         quantization_config=TurboQuantQuantizationConfig(bits=TurboQuantBitSize.Bits4),
     )
     shard = EdgeShard.create(str(path), config)
-    epoch, lsn, _ = POSITION_FIELDS
     shard.update(UpdateOperation.create_field_index(TABLE, PayloadSchemaType.Keyword))
-    for field in (epoch, lsn):
-        shard.update(UpdateOperation.create_field_index(field, IntegerIndexParams(lookup=True, range=True)))
+    shard.update(UpdateOperation.create_field_index(PLACE, PayloadSchemaType.Float))
     return shard
 
 

@@ -89,6 +89,8 @@ class EdgeWriter:
         edge_points = [self._edge_point(point) for point in free]
         self._state.touched([point.id for point in free])  # first: a step that fails may have done part of it
         self._state.chunks.update(UpdateOperation.upsert_points(edge_points))
+        self._state.written(len(edge_points))
+        self._state.remember(free)
 
     def _edge_point(self, point: ChunkPoint) -> Point:
         payload = chunk_payload(point)
@@ -116,6 +118,7 @@ class EdgeWriter:
         if free:
             points = [Point(record_id, {}, manifest_payload(manifest)) for record_id, manifest in free.items()]
             self._state.records.update(UpdateOperation.upsert_points(points))
+            self._state.written(len(points))
             self._state.manifests.remember(free)
 
     def _sweep(self, operation: SweepChunks, ids: Sequence[str]) -> None:
@@ -125,6 +128,7 @@ class EdgeWriter:
             self._state.touched(old)
             self._state.chunks.update(UpdateOperation.delete_points(list(old)))
             self._state.deleted_points += len(old)
+            self._state.written(len(old))
 
     def _forget(self, operation: ForgetTombstone) -> None:
         record_id = manifest_id(operation.key)

@@ -6,31 +6,33 @@ to Edge, which converts payloads value by value, 10 microseconds each.
 
     table     table of the document, on chunks, manifests and tombstones
     kind      on records: manifest, tombstone, table, source, upkeep
-    epoch, lsn, ordinal    the position, comparable by filters; an LSN below 2**53 stays exact there
+    epoch, lsn, ordinal    the position
+    place    on chunks: the position as one number, ordinal left out; for filters, which compare 64-bit floats, so
+             neighbours may fall together but never change their order
     filter_text:NAME, filter_number:NAME, filter_flag:NAME    on chunks: filterable metadata, a value or a list
     record    the whole, as JSON
 """
 
-import json
 import math
 import sys
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final, Literal, TypeAlias
 
+from pydantic_core import from_json, to_json
+
 from rtrag.domain.chunk import ChunkingIdentity, Vector
 from rtrag.domain.document import DocumentKey, Json
 from rtrag.domain.manifest import ChunkPoint, Manifest, SourceState, TableState
-from rtrag.domain.position import Position
+from rtrag.domain.position import MAX_LSN, Position
 
 Payload: TypeAlias = dict[str, Any]
 ValueType: TypeAlias = Literal["text", "number", "flag"]
-Comparison: TypeAlias = Literal["lt", "gt", "eq"]
-Clause: TypeAlias = tuple[tuple[str, Comparison, int], ...]
 
 TABLE: Final = "table"
 KIND: Final = "kind"
 RECORD: Final = "record"
+PLACE: Final = "place"
 FILTER: Final = "filter_"
 POSITION_FIELDS: Final = ("epoch", "lsn", "ordinal")
 MANIFEST_KINDS: Final = ("manifest", "tombstone")
@@ -38,6 +40,7 @@ QUOTE: Final = '"'
 BACKSLASH: Final = "\\"
 MAX_FLOAT: Final = sys.float_info.max
 _EXACT_INTEGER = 2**63
+_EPOCH = float(MAX_LSN)
 
 
 def chunk_payload(point: ChunkPoint) -> Payload:
@@ -53,14 +56,14 @@ def chunk_payload(point: ChunkPoint) -> Payload:
         "filterable": dict(point.filterable),
         "position": [position.epoch, position.lsn, position.ordinal],
     }
-    payload = _with_position(position, {TABLE: point.key.table, RECORD: _dump(record)})
+    payload = _with_position(position, {TABLE: point.key.table, PLACE: place(position), RECORD: _dump(record)})
     payload.update(filter_fields(point.filterable))
     return payload
 
 
 def chunk_point(payload: Mapping[str, Any], dense: Vector | None) -> ChunkPoint:
     """Read back a chunk point; of the payload only ``record`` is needed."""
-    record = json.loads(payload[RECORD])
+    record = _load(payload)
     table, *values = record["key"]
     return ChunkPoint(
         id=record["id"],
@@ -95,7 +98,7 @@ def manifest_payload(manifest: Manifest) -> Payload:
 
 def manifest_of(payload: Mapping[str, Any]) -> Manifest:
     """Read back a manifest."""
-    record = json.loads(payload[RECORD])
+    record = _load(payload)
     commit_time = record["commit_time"]
     table, *values = record["key"]
     return Manifest(
@@ -127,7 +130,7 @@ def table_payload(state: TableState) -> Payload:
 
 def table_of(payload: Mapping[str, Any]) -> TableState:
     """Read back the state of a table."""
-    record = json.loads(payload[RECORD])
+    record = _load(payload)
     floor, swept = record["floor"], record["swept"]
     return TableState(
         table=record["table"],
@@ -154,7 +157,7 @@ def source_payload(state: SourceState) -> Payload:
 
 def source_of(payload: Mapping[str, Any]) -> SourceState:
     """Read back the state of a source."""
-    record = json.loads(payload[RECORD])
+    record = _load(payload)
     chunker_version, model_id, dimensions = record.pop("identity")
     identity = ChunkingIdentity(chunker_version=chunker_version, model_id=model_id, dimensions=dimensions)
     return SourceState(identity=identity, **record)
@@ -167,7 +170,7 @@ def upkeep_payload(deleted_points: int) -> Payload:
 
 def upkeep_of(payload: Mapping[str, Any]) -> int:
     """Read back the number of deleted chunk points."""
-    return int(json.loads(payload[RECORD])["deleted_points"])
+    return int(_load(payload)["deleted_points"])
 
 
 def position_of(payload: Mapping[str, Any]) -> Position:
@@ -175,14 +178,9 @@ def position_of(payload: Mapping[str, Any]) -> Position:
     return Position(payload["epoch"], payload["lsn"], payload["ordinal"])
 
 
-def beyond(position: Position, direction: Literal["lt", "gt"]) -> tuple[Clause, ...]:
-    """The filter "position below/above this one": any of the clauses, all comparisons of a clause."""
-    epoch, lsn, ordinal = POSITION_FIELDS
-    return (
-        ((epoch, direction, position.epoch),),
-        ((epoch, "eq", position.epoch), (lsn, direction, position.lsn)),
-        ((epoch, "eq", position.epoch), (lsn, "eq", position.lsn), (ordinal, direction, position.ordinal)),
-    )
+def place(position: Position) -> float:
+    """A number that rises with the position, and is the same for near ones."""
+    return float(position.epoch) * _EPOCH + position.lsn
 
 
 def filter_fields(filterable: Mapping[str, Json]) -> Payload:
@@ -237,4 +235,8 @@ def _with_position(position: Position, payload: Payload) -> Payload:
 
 
 def _dump(record: Mapping[str, Any]) -> str:
-    return json.dumps(record, ensure_ascii=False, separators=(",", ":"))
+    return to_json(record, inf_nan_mode="constants").decode()
+
+
+def _load(payload: Mapping[str, Any]) -> Any:
+    return from_json(payload[RECORD])

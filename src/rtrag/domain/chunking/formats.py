@@ -45,7 +45,7 @@ def _sniff(content: str) -> Format:
         return "html"
     if front_matter_end(head, "markdown"):
         return "markdown"
-    underlines = {match["mark"] for match in _UNDERLINE.finditer(head) if len(match["title"].rstrip()) <= _width(match)}
+    underlines = _underlines(head) if "\n" in head else set()
     markdown = len(_MARKDOWN_MARKS.findall(head)) + len(_MARKDOWN_LINK.findall(head))
     rst = len(_RST_MARKS.findall(head)) + len(underlines - {"=", "-"})
     if front_matter_end(head, "rst"):
@@ -53,6 +53,10 @@ def _sniff(content: str) -> Format:
     if rst or markdown:
         return "rst" if rst >= markdown else "markdown"
     return "markdown" if underlines else "text"
+
+
+def _underlines(head: str) -> set[str]:
+    return {match["mark"] for match in _UNDERLINE.finditer(head) if len(match["title"].rstrip()) <= _width(match)}
 
 
 def _width(match: re.Match[str]) -> int:

@@ -19,17 +19,19 @@ _INTEGER = re.compile(r"[+-]?(?:0|[1-9]\d{0,17})$", re.ASCII)
 _DECIMAL = re.compile(r"[+-]?\d{1,17}\.\d{1,17}$", re.ASCII)
 _WORDS: dict[str, Json] = {"true": True, "false": False, "null": None, "~": None}
 _MIN_FIELDS = 2
+_STARTS: dict[Format, re.Pattern[str]] = {  # without which there is none: most contents are not cut into lines for it
+    "markdown": re.compile("\ufeff?---"),
+    "rst": re.compile(r":?[A-Za-z][A-Za-z0-9 \-]*+:"),
+}
 
 
 def front_matter_end(content: str, format: Format) -> int:  # noqa: A002 - the word of the domain
     """How many characters at the start are front matter, with the blank lines behind it; 0 if there is none."""
-    lines = content.splitlines(keepends=True)
-    if format == "markdown":
-        end = _yaml_end(lines)
-    elif format == "rst":
-        end = _fields_end(lines)
-    else:
+    start = _STARTS.get(format)
+    if start is None or not start.match(content):
         return 0
+    lines = content.splitlines(keepends=True)
+    end = _yaml_end(lines) if format == "markdown" else _fields_end(lines)
     return sum(map(len, lines[: skip_blank(lines, end)])) if end else 0
 
 

@@ -52,6 +52,7 @@ def examine(target: Target) -> Iterator[Finding]:
     yield from _instance(target, settings, instance)
     if instance is None:
         yield _port(settings.http.host, settings.http.port)
+    yield from _access(settings, instance)
     yield from _postgres(settings)
 
 
@@ -133,6 +134,20 @@ def _port(host: str, port: int) -> Finding:
                 fix=f"`ss -ltnp 'sport = :{port}'` names who does; stop it, or set http.port or --port.",
             )
     return Finding(state="ok", what="port", detail=f"{port} on {host} is free")
+
+
+def _access(settings: "Settings", instance: Instance | None) -> Iterator[Finding]:
+    from rtrag.entrypoints.cli.exposure import FIX, addresses_of, exposure, listening_addresses  # noqa: PLC0415 - heavy
+
+    # A running instance may have been started with another --host.
+    running = listening_addresses(instance.pid) if instance is not None else ()
+    addresses = running or addresses_of(settings.http.host)
+    found = exposure(addresses, settings)
+    if found:
+        yield Finding(state="warning", what="access", detail=found, fix=FIX)
+    elif addresses:
+        detail = "API keys are asked for" if settings.http.api_keys else "this machine alone can call it"
+        yield Finding(state="ok", what="access", detail=detail)
 
 
 def _postgres(settings: "Settings") -> Iterator[Finding]:

@@ -21,9 +21,11 @@ import uvloop
 from rtrag.application.services import Services
 from rtrag.bootstrap import open_embedded
 from rtrag.config import Settings
+from rtrag.entrypoints.cli.collector import set_for_server
 from rtrag.entrypoints.cli.errors import CommandError
+from rtrag.entrypoints.cli.exposure import warn_of_exposure
 from rtrag.entrypoints.cli.instance import Instance, remove_instance, write_instance
-from rtrag.entrypoints.http.access import LOOPBACK_HOSTS, AccessRules
+from rtrag.entrypoints.http.access import LOOPBACK_HOSTS, AccessRules, is_loopback
 from rtrag.entrypoints.http.app import HttpOptions, Role, create_app
 
 DRAIN_SECONDS = 10
@@ -63,9 +65,12 @@ class _Server(uvicorn.Server):
 def run(serving: Serving, on_running: OnRunning) -> None:
     """Serve until SIGINT or SIGTERM, then drain and close. ``on_running`` is called once requests are answered.
 
+    Warns if others on the network can call it without a key.
+
     Raises CommandError if the port is taken, ConfigurationError if the engine cannot start.
     """
     listening = bind(serving.host, serving.port)
+    warn_of_exposure(_address(listening), serving.settings)
     with contextlib.closing(listening), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_run(serving, listening, on_running))
 
@@ -105,6 +110,7 @@ async def _serve(
         stop.cancels(asyncio.current_task())
         async with open_embedded(serving.settings) as services:
             server = _Server(_uvicorn_config(serving, services, listening))
+            set_for_server()
             stop.stops(server)
             url = _url(listening, serving.host)
             instance = Instance(url=url, postgres_url=services.postgres_url, pid=os.getpid())
@@ -188,7 +194,7 @@ async def _announced(settings: Settings, instance: Instance) -> AsyncIterator[No
 def _uvicorn_config(serving: Serving, services: Services, listening: socket.socket) -> uvicorn.Config:
     settings = serving.settings
     named = settings.http.allowed_hosts
-    hosts = (*LOOPBACK_HOSTS, serving.host, *named) if named or _is_loopback(listening) else None
+    hosts = (*LOOPBACK_HOSTS, serving.host, *named) if named or is_loopback(_address(listening)) else None
     options = HttpOptions(
         access=AccessRules(
             api_keys=tuple(key.get_secret_value() for key in settings.http.api_keys),
@@ -211,9 +217,8 @@ def _uvicorn_config(serving: Serving, services: Services, listening: socket.sock
     )
 
 
-def _is_loopback(listening: socket.socket) -> bool:
-    address = str(listening.getsockname()[0])
-    return address.startswith("127.") or address == "::1"
+def _address(listening: socket.socket) -> str:
+    return str(listening.getsockname()[0])
 
 
 def _url(listening: socket.socket, host: str) -> str:

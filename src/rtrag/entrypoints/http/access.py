@@ -1,19 +1,22 @@
 """Who may call: host names, origins of web pages, content types, API keys. Plain ASGI.
 
 The server usually listens on the loopback interface without a key, so every web page in the user's browser can send
-it requests. Three checks keep pages from changing or reading anything: the ``Host`` must be one of ours (a page that
-rebinds its own name to 127.0.0.1 brings its own), a write must not carry a foreign ``Origin``, and a body must be
-declared as JSON (a form cannot do that, and a script cannot without a preflight that is not answered).
+it requests. Three checks keep pages from changing, reading or even costing anything: the ``Host`` must be one of ours
+(a page that rebinds its own name to 127.0.0.1 brings its own), a request must not come from a page of another origin
+(but for following a link to one of the open pages), and a body must be declared as JSON (a form cannot do that, and a
+script cannot without a preflight that is not answered).
 """
 
 import hmac
-from collections.abc import Sequence
+import ipaddress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from rtrag.entrypoints.http.docs_page import ASSETS
 from rtrag.entrypoints.http.problems import (
     FOREIGN_HOST,
     FOREIGN_ORIGIN,
@@ -27,6 +30,7 @@ from rtrag.entrypoints.http.problems import (
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _OPEN_PATHS = frozenset({"/", "/health", "/ready", "/docs", "/openapi.json"})
+_MAY_KNOW = "rtrag.may_know"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +40,7 @@ class AccessRules:
     Attributes:
         api_keys: one of these is needed, but for ``/health``, ``/ready`` and the documentation; empty means open.
         allowed_hosts: names the ``Host`` header may have, without port; None means any.
-        allowed_origins: origins of web pages that may write, as ``https://example.org``, besides the server's own.
+        allowed_origins: origins of web pages that may call, as ``https://example.org``, besides the server's own.
     """
 
     api_keys: tuple[str, ...] = ()
@@ -59,21 +63,54 @@ class AccessControl:
         self._rules = rules
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        refusal = self._refusal(scope) if scope["type"] == "http" else None
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        refusal = self._refusal(scope, headers)
         if refusal is None:
+            scope[_MAY_KNOW] = self._may_know(scope, headers)
             await self._app(scope, receive, send)
             return
         response = problem_response(refusal.kind, refusal.detail, request_id_of(scope), headers=dict(refusal.headers))
         await response(scope, receive, send)
 
-    def _refusal(self, scope: Scope) -> _Refusal | None:
-        headers = Headers(scope=scope)
+    def _refusal(self, scope: Scope, headers: Headers) -> _Refusal | None:
+        is_open = scope["path"] in _OPEN_PATHS or scope["path"].startswith(f"{ASSETS}/")
+        is_read = scope["method"] in _SAFE_METHODS
         checks = [_host_refusal(headers, self._rules.allowed_hosts)]
-        if scope["method"] not in _SAFE_METHODS:
-            checks += [_origin_refusal(headers, scope["scheme"], self._rules.allowed_origins), _type_refusal(headers)]
-        if self._rules.api_keys and scope["path"] not in _OPEN_PATHS:
+        if not (is_open and is_read and _is_visit(headers)):
+            checks.append(_origin_refusal(headers, scope["scheme"], self._rules.allowed_origins))
+        if not is_read:
+            checks.append(_type_refusal(headers))
+        if self._rules.api_keys and not is_open:
             checks.append(_key_refusal(headers, self._rules.api_keys))
         return next((found for found in checks if found is not None), None)
+
+    def _may_know(self, scope: Scope, headers: Headers) -> bool:
+        if self._rules.api_keys:
+            return _key_refusal(headers, self._rules.api_keys) is None
+        forwarded = "forwarded" in headers or "x-forwarded-for" in headers  # then only the proxy is on this machine
+        client = scope.get("client")
+        return client is not None and is_loopback(client[0]) and not forwarded
+
+
+def may_know(scope: Mapping[str, object]) -> bool:
+    """Whether the caller of an open path may read what the log would tell it: hosts, users, folders.
+
+    It sent a key; or none is configured and it calls from this machine.
+    """
+    return bool(scope.get(_MAY_KNOW))
+
+
+def is_loopback(address: str) -> bool:
+    """Whether an IP address is one of this machine's own; False for what is no address."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    mapped = getattr(found, "ipv4_mapped", None)
+    return (mapped or found).is_loopback
 
 
 def _host_refusal(headers: Headers, allowed: Sequence[str] | None) -> _Refusal | None:
@@ -99,9 +136,14 @@ def _origin_refusal(headers: Headers, scheme: str, allowed: Sequence[str]) -> _R
         return None
     return _Refusal(
         FOREIGN_ORIGIN,
-        f"A web page of {origin or 'another site'} may not do this. If it should, add its origin to the allowed "
-        "origins in the configuration of the server.",
+        f"A web page of {origin or 'another site'} may not do this. If it should call, add its origin to the allowed "
+        "origins in the configuration of the server; links may lead to /docs alone.",
     )
+
+
+def _is_visit(headers: Headers) -> bool:
+    """Whether somebody follows a link, or enters an address, in a window of a browser."""
+    return headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") == "document"
 
 
 def _type_refusal(headers: Headers) -> _Refusal | None:

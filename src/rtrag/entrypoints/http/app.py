@@ -11,6 +11,7 @@ from starlette.middleware.cors import CORSMiddleware
 from rtrag.application.services import Services
 from rtrag.entrypoints.http import admin_api, health_api, query_api, update_api
 from rtrag.entrypoints.http.access import AccessControl, AccessRules
+from rtrag.entrypoints.http.docs_page import add_docs_page
 from rtrag.entrypoints.http.metrics import QueryMetrics
 from rtrag.entrypoints.http.middleware import REQUEST_ID_HEADER, BodyLimit, RequestBoundary
 from rtrag.entrypoints.http.problems import Problem, add_problem_handlers
@@ -67,11 +68,13 @@ def create_app(services: Services, *, role: Role = "all", options: HttpOptions |
         title="Real-Time RAG",
         version=health_api.package_version(),
         description=_DESCRIPTION,
+        docs_url=None,  # the framework's own pages load their scripts from a public host
         redoc_url=None,
     )
     app.state.services = services
     app.state.role = role
     app.state.query_metrics = QueryMetrics()
+    app.state.logged_problems = set()
     if role != "update":
         app.include_router(query_api.router)
         app.include_router(health_api.metrics_router("/metrics"))
@@ -80,6 +83,7 @@ def create_app(services: Services, *, role: Role = "all", options: HttpOptions |
         app.include_router(admin_api.router)
         app.include_router(health_api.metrics_router("/api/metrics"))
     app.include_router(health_api.router)
+    add_docs_page(app)
     add_problem_handlers(app)
     _add_middleware(app, chosen)
     return app

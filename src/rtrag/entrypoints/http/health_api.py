@@ -1,6 +1,8 @@
 """Health, readiness, numbers, and the page that says what is here."""
 
+import logging
 import os
+from collections.abc import Sequence
 from importlib.metadata import version
 
 from fastapi import APIRouter, Request, Response
@@ -8,10 +10,13 @@ from fastapi.responses import HTMLResponse
 from pydantic import BaseModel, Field
 
 from rtrag.domain.errors import TransientError
+from rtrag.entrypoints.http.access import may_know
+from rtrag.entrypoints.http.discretion import in_short
 from rtrag.entrypoints.http.metrics import PROMETHEUS_TYPE, MetricsOut, metrics_json, metrics_text, wants_text
 from rtrag.entrypoints.http.wiring import json_response, metrics_of, problems, services_of
 
 router = APIRouter(tags=["health"])
+_log = logging.getLogger(__name__)
 
 _PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>Real-Time RAG</title>
@@ -47,7 +52,7 @@ class HealthOut(BaseModel):
     visible_lsn: str | None = Field(description="Moves whenever queries may see something new.")
     lag_ms: float | None
     dead_letters: int | None
-    problems: list[str]
+    problems: list[str] = Field(description="What is wrong; in short for callers without an API key.")
     model: str | None
 
 
@@ -56,7 +61,7 @@ class ReadyOut(BaseModel):
 
     ready: bool
     phase: str
-    problems: list[str] = Field(description="Why not, each with what to do.")
+    problems: list[str] = Field(description="Why not, each with what to do; in short for callers without an API key.")
 
 
 def package_version() -> str:
@@ -92,7 +97,7 @@ async def health(request: Request) -> Response:
                 visible_lsn=None,
                 lag_ms=None,
                 dead_letters=None,
-                problems=[str(error)],
+                problems=_told(request, [str(error)]),
                 model=None,
             )
         )
@@ -107,7 +112,7 @@ async def health(request: Request) -> Response:
             visible_lsn=status.visible_lsn,
             lag_ms=status.lag_ms,
             dead_letters=status.dead_letters,
-            problems=list(status.problems),
+            problems=_told(request, status.problems),
             model=status.model,
         )
     )
@@ -124,12 +129,25 @@ async def ready(request: Request) -> Response:
     try:
         status = await services_of(request).operations.status()
     except TransientError as error:
-        answer = ReadyOut(ready=False, phase="unknown", problems=[str(error)])
+        answer = ReadyOut(ready=False, phase="unknown", problems=_told(request, [str(error)]))
     else:
-        answer = ReadyOut(ready=status.ready, phase=status.phase, problems=list(status.problems))
+        answer = ReadyOut(ready=status.ready, phase=status.phase, problems=_told(request, status.problems))
     if answer.ready:
         return json_response(answer)
     return json_response(answer, status=503, headers={"Retry-After": "1"})
+
+
+def _told(request: Request, problems: Sequence[str]) -> list[str]:
+    """The problems in full for those who may know; in short for others, and then in full in the log, once each."""
+    if may_know(request.scope):
+        return list(problems)
+    logged: set[str] = request.app.state.logged_problems
+    for problem in problems:
+        if problem not in logged:
+            _log.warning("problem_told_in_short detail=%r", problem)
+    logged.clear()
+    logged.update(problems)
+    return list(dict.fromkeys(in_short(problem) for problem in problems))
 
 
 async def metrics(request: Request) -> Response:

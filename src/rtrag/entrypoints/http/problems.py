@@ -2,7 +2,7 @@
 
 A freshness timeout is 503 with ``Retry-After`` and not 504: nothing behind this service failed, the same request is
 right a moment later, and clients already retry a 503. An open dead letter is 424: repeating the query is useless
-until the letter is replayed.
+until the letter is replayed. What took PostgreSQL too long is 504 without ``Retry-After``: it would again.
 """
 
 import logging
@@ -25,6 +25,7 @@ from rtrag.domain.errors import (
     NotReadyError,
     ReadOnlyCollectionError,
     RtragError,
+    TooSlowError,
     TransientError,
 )
 
@@ -100,6 +101,7 @@ _BY_ERROR: Sequence[tuple[type[RtragError], Kind]] = (
     (ReadOnlyCollectionError, Kind(status=405, name="read-only", title="Read-only collection")),
     (FreshnessTimeoutError, Kind(status=503, name="freshness-timeout", title="Not fresh yet", retry_after=1.0)),
     (DeadLetterOpenError, Kind(status=424, name="dead-letter-open", title="Dead letter open")),
+    (TooSlowError, Kind(status=504, name="too-slow", title="Too slow")),
     (NotReadyError, NOT_READY),
     (TransientError, Kind(status=503, name="unavailable", title="Dependency unavailable", retry_after=1.0)),
 )

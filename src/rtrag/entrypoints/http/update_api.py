@@ -29,7 +29,12 @@ IfMatch = Annotated[
 ]
 
 
-@router.get("/documents", summary="List documents", response_model=DocumentPage, responses=problems(401, 404, 422, 503))
+@router.get(
+    "/documents",
+    summary="List documents",
+    response_model=DocumentPage,
+    responses=problems(401, 404, 422, 503, 504),
+)
 async def list_documents(
     request: Request,
     collection: CollectionName = None,

@@ -27,6 +27,7 @@ _TITLES = {
     424: "The document has an open dead letter.",
     500: "Something went wrong that is not your fault.",
     503: "Not ready, or not fresh in time; try again after Retry-After seconds.",
+    504: "PostgreSQL took too long; ask for less.",
 }
 
 
