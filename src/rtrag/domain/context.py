@@ -1,12 +1,19 @@
-"""The context of an answer: the best passages, joined with their neighbours, numbered for citation."""
+"""The context of an answer: the best passages, joined with their neighbours, numbered for citation.
+
+And the front matter of the best documents, which joins both the sources and the context.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rtrag.domain.chunk import is_front_matter
+from rtrag.domain.document import DocumentKey
 from rtrag.domain.manifest import ChunkPoint, Manifest
 from rtrag.domain.prompt import ContextPassage
 from rtrag.domain.retrieval import Passage
+
+HEADED = 3  # best documents whose front matter joins the sources and the context
+LEADING = 6  # best passages that no front matter pushes down
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +57,54 @@ def build_context(passages: Sequence[Passage], others: Mapping[str, ChunkPoint],
             point = others[header]
             items.append(_item(len(items) + 1, point, passage.manifest, point.text, (header,)))
     return tuple(items)
+
+
+def best_headers(passages: Sequence[Passage]) -> tuple[str, ...]:
+    """The ids of the front matter of the ``HEADED`` best documents: those whose passages come first."""
+    manifests: dict[DocumentKey, Manifest] = {}
+    for passage in passages:
+        if passage.chunk.key not in manifests:
+            manifests[passage.chunk.key] = passage.manifest
+            if len(manifests) == HEADED:
+                break
+    return tuple([header for manifest in manifests.values() if (header := header_of(manifest))])
+
+
+def raise_headers(passages: Sequence[Passage], headers: Mapping[str, ChunkPoint]) -> tuple[Passage, ...]:
+    """The passages with each of these headers behind the best one of its document, but behind ``LEADING`` ones.
+
+    A header that stands higher by itself stays where it is; a raised one gets the score of the passage it follows. The
+    first passages of a result do not depend on how many follow, so pages of different lengths agree.
+    """
+    if not headers:
+        return tuple(passages)
+    ranked: list[Passage] = []
+    placed: set[str] = set()
+    waiting: dict[str, Passage] = {}
+    for passage in passages:
+        if passage.chunk.id in placed:
+            continue
+        ranked.append(passage)
+        placed.add(passage.chunk.id)
+        header = header_of(passage.manifest)
+        if header in headers and header not in placed:
+            waiting.setdefault(header, passage)
+        if len(ranked) >= LEADING:
+            _follow(ranked, placed, waiting, headers)
+    _follow(ranked, placed, waiting, headers)
+    return tuple(ranked)
+
+
+def _follow(
+    ranked: list[Passage], placed: set[str], waiting: dict[str, Passage], headers: Mapping[str, ChunkPoint]
+) -> None:
+    """Put the waiting headers that have not found a place of their own behind what is ranked."""
+    score = ranked[-1].score if ranked else 0.0
+    for header, passage in waiting.items():
+        if header not in placed:
+            placed.add(header)
+            ranked.append(Passage(chunk=headers[header], manifest=passage.manifest, score=score))
+    waiting.clear()
 
 
 def header_of(manifest: Manifest) -> str:

@@ -220,3 +220,30 @@ async def test_the_front_matter_of_the_best_documents_joins_the_context() -> Non
     assert "leaves at nine" in text.text
     assert "status: Final" in header.text
     assert (text.number, header.number) == (1, 2)
+
+
+def _with_header(number: int, body: str) -> str:
+    return f"---\nnumber: {number}\nstate: open\n---\n\n# Text\n\n{body}\n"
+
+
+async def test_the_first_page_shows_the_front_matter_of_documents_that_other_words_have_found() -> None:
+    asked = Asked()
+    texts = [f"The ferry of line {n} leaves at {n}. " + "ferry leaves " * n for n in range(1, 9)]
+    changes = [upsert(n, f"f{n}.md", _with_header(n, text)) for n, text in enumerate(texts, start=1)]
+    await asked.bench.apply(*changes)
+    answer = await asked.ask("When does the ferry leave?", page_size=9)
+    order = [source.key for source in answer.sources if "state:" not in source.text]
+    headers = [source.key for source in answer.sources if "state:" in source.text]
+    assert headers == order[:3]
+    assert answer.total_sources == len(changes) + 3
+
+
+async def test_pages_do_not_repeat_or_lose_sources_for_the_front_matter_among_them() -> None:
+    asked = Asked()
+    await asked.bench.apply(
+        *[upsert(n, f"f{n}.md", _with_header(n, f"The ferry {n} leaves at nine.")) for n in range(1, 9)]
+    )
+    pages = [await asked.ask("a ferry that leaves at nine, number", page=page, page_size=5) for page in (1, 2, 3, 4)]
+    shown = [source.chunk_id for page in pages for source in page.sources]
+    assert len(shown) == len(set(shown)) == 16
+    assert {page.total_sources for page in pages} == {16}
