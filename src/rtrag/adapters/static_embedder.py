@@ -28,6 +28,7 @@ DIMENSIONS = 256
 
 _INLINE_CHARACTERS = 12_000  # about half a millisecond; above it the event loop goes on while a thread works
 _BLOCK_TOKENS = 4096  # rows gathered at a time: 4 MiB
+_FEW_WORDS = 40  # for which the tokenizer's threads cost more than they bring, up to 30 ms where both cores are busy
 _REMEMBERED_WORDS = 60_000
 _REMEMBERED_LENGTH = 40
 _WORD = re.compile(" +[^ ]*+")
@@ -111,7 +112,10 @@ class _WordTokens:
 
     def _learn(self, words: list[str]) -> Mapping[str, bytes]:
         inputs = [word.encode("utf-8", "replace").decode() for word in words]
-        encodings = self._tokenizer.encode_batch_fast(inputs, add_special_tokens=False)
+        if len(inputs) <= _FEW_WORDS:
+            encodings = [self._tokenizer.encode(word, add_special_tokens=False) for word in inputs]
+        else:
+            encodings = self._tokenizer.encode_batch_fast(inputs, add_special_tokens=False)
         learned = {
             word: np.asarray(encoding.ids, np.uint16).tobytes() for word, encoding in zip(words, encodings, strict=True)
         }

@@ -9,6 +9,7 @@ closed          there only after an orderly close
 lock            held by the one process that has the index open
 """
 
+import contextlib
 import fcntl
 import json
 import os
@@ -162,17 +163,22 @@ def sync_folder(path: Path) -> None:
 
 
 def sync_files(folder: Path) -> None:
-    """Make the content of a folder's files, and their names, survive a power loss; mapped writes included."""
-    for path in folder.iterdir():
-        try:
-            descriptor = os.open(path, os.O_RDONLY)
-        except FileNotFoundError:  # the engine has replaced it meanwhile
-            continue
-        try:
-            _sync_data(descriptor)
-        finally:
-            os.close(descriptor)
-    sync_folder(folder)
+    """Make the files in and below a folder survive a power loss, mapped writes and names included.
+
+    Files that disappear meanwhile are passed over: the engine replaces some of its own.
+    """
+    for parent, _, names in os.walk(folder):
+        for name in (*names, "."):
+            with contextlib.suppress(FileNotFoundError):
+                _sync(Path(parent, name))
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        _sync_data(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 _sync_data: Final = getattr(os, "fdatasync", os.fsync)  # macOS lacks the cheaper one
