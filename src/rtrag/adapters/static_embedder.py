@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 from tokenizers.normalizers import Replace
 
 from rtrag.domain.chunk import Vector
@@ -29,7 +29,7 @@ DIMENSIONS = 256
 _INLINE_CHARACTERS = 12_000  # about half a millisecond; above it the event loop goes on while a thread works
 _BLOCK_TOKENS = 4096  # rows gathered at a time: 4 MiB
 _FEW_WORDS = 40  # for which the tokenizer's threads cost more than they bring, up to 30 ms where both cores are busy
-_REMEMBERED_WORDS = 60_000
+_REMEMBERED_WORDS = 40_000  # of each half
 _REMEMBERED_LENGTH = 40
 _WORD = re.compile(" +[^ ]*+")
 _SPACE = "▁"  # how the vocabulary writes it
@@ -91,38 +91,45 @@ class _WordTokens:
     """Token ids of texts, put together from those of their words.
 
     No token of the vocabulary runs from one word into the next, so a text's tokens are those of its words, each with
-    the spaces before it; the ids of common words are remembered (as bytes of 16-bit numbers). That is several times
-    as fast as tokenizing the texts whole, and gives the same ids.
+    the spaces before it; the ids of words seen lately are remembered (as bytes of 16-bit numbers). That is several
+    times as fast as tokenizing the texts whole, and gives the same ids.
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
+        # Two halves: when the newer one is full it becomes the older one, whose words return when they are met again.
+        # Each only ever grows, so that several threads may use them.
         self._known: dict[str, bytes] = {}
+        self._older: dict[str, bytes] = {}
 
     def of_texts(self, texts: Sequence[str]) -> list[npt.NDArray[np.uint16]]:
         texts_words = [_words(text) for text in texts]
         distinct = set().union(*texts_words)
-        known = self._known  # only ever grows: a full one is replaced by another
+        known = self._known
         missing = distinct.difference(known)
         if missing:
-            learned = self._learn(list(missing))
-            if distinct.difference(known):  # some were too long to remember, or too many
+            learned = self._learn(missing)
+            if not learned.keys() <= known.keys():  # some were too long to remember, or there was no room
                 known = {word: learned.get(word) or known[word] for word in distinct}
         return [np.frombuffer(b"".join(map(known.__getitem__, words)), np.uint16) for words in texts_words]
 
-    def _learn(self, words: list[str]) -> Mapping[str, bytes]:
-        inputs = [word.encode("utf-8", "replace").decode() for word in words]
-        if len(inputs) <= _FEW_WORDS:
-            encodings = [self._tokenizer.encode(word, add_special_tokens=False) for word in inputs]
-        else:
-            encodings = self._tokenizer.encode_batch_fast(inputs, add_special_tokens=False)
-        learned = {
-            word: np.asarray(encoding.ids, np.uint16).tobytes() for word, encoding in zip(words, encodings, strict=True)
-        }
+    def _learn(self, words: set[str]) -> Mapping[str, bytes]:
+        """The ids of words, from the older half or from the tokenizer; remembers them in the newer one."""
+        older = self._older
+        learned = {word: older[word] for word in words if word in older}
+        new = [word for word in words if word not in learned]
+        for word, encoding in zip(new, self._encoded(new), strict=True):
+            learned[word] = np.asarray(encoding.ids, np.uint16).tobytes()
         if len(self._known) + len(learned) > _REMEMBERED_WORDS:
-            self._known = {}
+            self._known, self._older = {}, self._known
         self._known.update((word, ids) for word, ids in learned.items() if len(word) <= _REMEMBERED_LENGTH)
         return learned
+
+    def _encoded(self, words: Sequence[str]) -> Sequence[Encoding]:
+        inputs = [word.encode("utf-8", "replace").decode() for word in words]
+        if len(inputs) <= _FEW_WORDS:
+            return [self._tokenizer.encode(word, add_special_tokens=False) for word in inputs]
+        return self._tokenizer.encode_batch_fast(inputs, add_special_tokens=False)
 
 
 def _words(text: str) -> list[str]:
