@@ -11,6 +11,7 @@ import hmac
 import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -69,7 +70,7 @@ class AccessControl:
         headers = Headers(scope=scope)
         refusal = self._refusal(scope, headers)
         if refusal is None:
-            scope[_MAY_KNOW] = self._may_know(scope, headers)
+            scope[_MAY_KNOW] = partial(self._may_know, scope, headers)  # few requests ask
             await self._app(scope, receive, send)
             return
         response = problem_response(refusal.kind, refusal.detail, request_id_of(scope), headers=dict(refusal.headers))
@@ -100,7 +101,8 @@ def may_know(scope: Mapping[str, object]) -> bool:
 
     It sent a key; or none is configured and it calls from this machine.
     """
-    return bool(scope.get(_MAY_KNOW))
+    asked = scope.get(_MAY_KNOW)
+    return callable(asked) and bool(asked())
 
 
 def is_loopback(address: str) -> bool:
