@@ -185,14 +185,19 @@ class _Stems:
 
     def __init__(self, question: str) -> None:
         self._known: dict[str, str] = {}
-        self._starts = frozenset(word[:_STEM_LENGTH] for word in _WORD.findall(question.lower()))
+        self._starts = frozenset(
+            word[:_STEM_LENGTH] for word in _WORD.findall(question.lower()) if word not in _STOP_WORDS
+        )
 
     def all(self, text: str) -> tuple[str, ...]:
-        starts, known = self._starts, self._known
+        """All words of a text; none where no word can be one that was asked for."""
+        starts, known, lowered = self._starts, self._known, text.lower()
+        if not any(map(lowered.__contains__, starts)):
+            return ()
         return tuple(
             [
                 (known.get(word) or self._learn(word)) if word[:_STEM_LENGTH] in starts else ""
-                for word in _WORD.findall(text.lower())
+                for word in _WORD.findall(lowered)
             ]
         )
 
