@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from rtrag.application.embedding_memo import EmbeddingMemo
 from rtrag.application.indexer import Indexer
-from rtrag.application.memo import EmbeddingMemo
 from rtrag.application.totals import Totals
 from rtrag.application.vectors import VectorSupply
 from rtrag.domain.change import Delete, Upsert

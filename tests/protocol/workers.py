@@ -10,8 +10,8 @@ from application_bench import delete as deletion
 from protocol import index_protocol_model as model
 from protocol.stepped_index import Work
 from rtrag.application.clean_up import CleanUp
+from rtrag.application.embedding_memo import EmbeddingMemo
 from rtrag.application.indexer import Indexer
-from rtrag.application.memo import EmbeddingMemo
 from rtrag.application.totals import Totals
 from rtrag.application.vectors import VectorSupply
 from rtrag.domain.change import Delete, Upsert

@@ -42,8 +42,8 @@ class Readers:
     search: Search
     embedder: Embedder
     generator: Generator
-    memo: Cache
-    vectors: Cache
+    answer_cache: Cache
+    question_vectors: Cache
     freshness: Freshness
     gate: FreshnessGate
     totals: Totals
@@ -68,12 +68,12 @@ class AnswerService:
     async def ask(self, question: Question) -> Answer:
         """Answer a question; see ``services.Answers``."""
         evidence = await self._evidence(question)
-        remembered = await self._readers.memo.get(evidence.key)
+        remembered = await self._readers.answer_cache.get(evidence.key)
         if remembered is not None:
             return self._answer(question, evidence, _decode(remembered), memoised=True)
         passages = [item.passage for item in evidence.context]
         draft = await self._readers.generator.generate(question.text, passages)
-        await self._readers.memo.put(evidence.key, _encode(draft))
+        await self._readers.answer_cache.put(evidence.key, _encode(draft))
         return self._answer(question, evidence, draft, memoised=False)
 
     async def stream(self, question: Question) -> AsyncIterator[Retrieval | TextDelta | Answer]:
@@ -81,7 +81,7 @@ class AnswerService:
         evidence = await self._evidence(question)
         sources = _page(evidence.found.passages, question)
         yield Retrieval(sources=sources, total_sources=evidence.found.total, as_of=evidence.as_of)
-        remembered = await self._readers.memo.get(evidence.key)
+        remembered = await self._readers.answer_cache.get(evidence.key)
         if remembered is not None:
             draft = _decode(remembered)
             yield TextDelta(text=draft.text)
@@ -92,7 +92,7 @@ class AnswerService:
             if isinstance(piece, TextDelta):
                 yield piece
             else:
-                await self._readers.memo.put(evidence.key, _encode(piece))
+                await self._readers.answer_cache.put(evidence.key, _encode(piece))
                 yield self._answer(question, evidence, piece, memoised=False)
 
     async def _evidence(self, question: Question) -> _Evidence:
@@ -147,11 +147,11 @@ class AnswerService:
     async def _vector(self, text: str) -> Vector:
         readers = self._readers
         key = f"{readers.embedder.model_id}\x1f{text}"
-        known = await readers.vectors.get(key)
+        known = await readers.question_vectors.get(key)
         if known is not None:
             return memoryview(known).cast("f").tolist()
         [vector] = await readers.embedder.embed([text], input_type="query")
-        await readers.vectors.put(key, _pack(vector))
+        await readers.question_vectors.put(key, _pack(vector))
         return vector
 
     def _answer(self, question: Question, evidence: _Evidence, draft: AnswerDraft, *, memoised: bool) -> Answer:

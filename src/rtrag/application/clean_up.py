@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import replace
 
-from rtrag.application.indexer import bury
+from rtrag.application.switching import bury
 from rtrag.domain.manifest import ForgetTombstone, Manifest, Operation, PutTableState, TableState
 from rtrag.domain.position import Position
 from rtrag.ports.index import Index

@@ -1,7 +1,6 @@
 """One micro-batch of document changes: the index protocol, steps 1 to 4 (docs/architecture.md).
 
-Correct with any number of workers holding the same documents: every write is guarded, and what another worker
-or a TRUNCATE did meanwhile is found by reading back. The protocol is model-checked in tests/protocol.
+Steps 1 and 2, planning and embedding, are here; 3 and 4, which write, are in ``switching``.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from rtrag.application.completion import Completed, DraftCompletion
+from rtrag.application.switching import PlannedChange, switch
 from rtrag.application.totals import Totals
 from rtrag.application.vectors import VectorSupply
 from rtrag.domain.change import Delete, DocumentChange, Unprocessable, Upsert
@@ -17,7 +17,7 @@ from rtrag.domain.coalesce import Coalesced, coalesce
 from rtrag.domain.composition import Composer
 from rtrag.domain.document import DocumentDraft, DocumentKey
 from rtrag.domain.errors import TerminalError, TransientError
-from rtrag.domain.manifest import Manifest, Operation, SweepChunks, SwitchManifest, TableState, UpsertChunks
+from rtrag.domain.manifest import Manifest, TableState
 from rtrag.domain.plan import Plan, is_obsolete, plan_delete, plan_upsert
 from rtrag.domain.position import Position
 from rtrag.ports.changes import RowReader
@@ -35,13 +35,6 @@ class IndexOutcome:
     failed: tuple[DeadLetter, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Planned:
-    coalesced: Coalesced
-    plan: Plan
-    updates: bool
-
-
 @dataclass(slots=True, kw_only=True)
 class _Batch:
     """What goes with a batch through its rounds."""
@@ -56,7 +49,7 @@ class _Batch:
 class Prepared:
     """A batch that is planned and embedded, and not written yet."""
 
-    planned: Sequence[_Planned]
+    planned: Sequence[PlannedChange]
     vectors: Mapping[str, Vector]
     batch: _Batch
 
@@ -96,7 +89,7 @@ class Indexer:
         """The second half of ``apply``: steps 3 and 4, and the whole again for documents that others have changed."""
         batch = prepared.batch
         for _ in range(MAX_ROUNDS):
-            pending = await self._write(prepared)
+            pending = await switch(self._index, prepared.planned, prepared.vectors)
             if not pending:
                 letters = frozenset(letter.key for letter in batch.failed)
                 visible = {key: position for key, position in batch.visible.items() if key not in letters}
@@ -135,18 +128,6 @@ class Indexer:
         self._count(planned, supply.embedded)
         return Prepared(planned=planned, vectors=supply.vectors, batch=batch)
 
-    async def _write(self, prepared: Prepared) -> Sequence[Coalesced]:
-        planned = prepared.planned
-        if not planned:
-            return ()
-        # 3. New chunks first, then the switches: now a query sees them.
-        points = tuple(point for item in planned for point in item.plan.points(prepared.vectors))
-        operations: list[Operation] = [UpsertChunks(points=points)] if points else []
-        operations += [SwitchManifest(manifest=i.plan.manifest, replaces=i.plan.replaces) for i in planned]
-        await self._index.write(operations)
-        # 4. Read back: sweep, bury or begin again.
-        return await self._settle(planned)
-
     async def _planned(
         self,
         item: Coalesced,
@@ -155,7 +136,7 @@ class Indexer:
         failed: list[DeadLetter],
         *,
         rewrite: bool,
-    ) -> _Planned | None:
+    ) -> PlannedChange | None:
         current = records.manifests.get(item.key)
         table = records.tables[item.key.table]
         match item.change:
@@ -164,7 +145,7 @@ class Indexer:
                 return None
             case Delete(key=key, position=position, commit_time=commit_time):
                 tombstone = Manifest(key=key, position=position, commit_time=commit_time, deleted=True)
-                return _Planned(coalesced=item, plan=plan_delete(tombstone, current), updates=False)
+                return PlannedChange(coalesced=item, plan=plan_delete(tombstone, current), updates=False)
             case Upsert() as change:
                 draft = completed.drafts.get(item.key)
                 if draft is None:
@@ -179,39 +160,11 @@ class Indexer:
                 if rewrite and current is not None:
                     plan = _rewriting(plan, current)
                 updates = current is not None and not current.deleted
-                return _Planned(coalesced=item, plan=plan, updates=updates)
+                return PlannedChange(coalesced=item, plan=plan, updates=updates)
 
     def _plan(self, change: Upsert, draft: DocumentDraft, current: Manifest | None, table: TableState) -> Plan:
         composed = self._composer.compose(draft)
         return plan_upsert(composed, change.position, change.commit_time, current, table.floor)
-
-    async def _settle(self, planned: Sequence[_Planned]) -> Sequence[Coalesced]:
-        keys = [item.plan.manifest.key for item in planned]
-        after = await self._index.records(keys, tuple({key.table for key in keys}))
-        again: list[Coalesced] = []
-        sweeps: list[Operation] = []
-        for item in planned:
-            own = item.plan.manifest
-            floor = after.tables[own.key.table].floor
-            standing = after.manifests.get(own.key)
-            if floor is not None and floor >= own.position:
-                await self._bury(own, standing, floor)
-            elif standing is not None and standing.position == own.position:
-                if item.plan.dropped:
-                    sweeps.append(SweepChunks(ids=item.plan.dropped, below=own.position))
-            else:
-                again.append(item.coalesced)
-                if standing is not None and standing.position > own.position:
-                    sweeps.append(_overtaken(item.plan, standing))
-        if sweeps:
-            await self._index.write(sweeps)
-        return again
-
-    async def _bury(self, own: Manifest, standing: Manifest | None, floor: Position) -> None:
-        """A TRUNCATE has passed us: turn our manifest into a tombstone and sweep what it listed."""
-        if standing is None or standing.position != own.position or standing.deleted:
-            return
-        await bury(self._index, [standing], floor)
 
     async def probe(self) -> None:
         """Find out whether the embedder works at all; raises EmbeddingUnavailableError if not."""
@@ -233,7 +186,7 @@ class Indexer:
         self._totals.add("dead_letters")
         return letter
 
-    def _count(self, planned: Iterable[_Planned], embedded: frozenset[str]) -> None:
+    def _count(self, planned: Iterable[PlannedChange], embedded: frozenset[str]) -> None:
         counted: set[str] = set()
         for item in planned:
             self._totals.add("documents")
@@ -244,34 +197,6 @@ class Indexer:
                     self._totals.add("embedded_characters", len(chunk.chunk.text))
                     if item.updates:
                         self._totals.add("embedded_characters_updates", len(chunk.chunk.text))
-
-
-async def bury(index: Index, manifests: Sequence[Manifest], floor: Position) -> None:
-    """Turn manifests at or below the floor into tombstones, each only if it still stands, and sweep their chunks."""
-    switches: list[Operation] = [
-        SwitchManifest(
-            manifest=Manifest(key=m.key, position=floor, commit_time=m.commit_time, deleted=True), replaces=m.position
-        )
-        for m in manifests
-    ]
-    await index.write(switches)
-    after = await index.records([m.key for m in manifests])
-    above = Position(floor.epoch, floor.lsn, floor.ordinal + 1)
-    buried = [m for m in manifests if _is_tombstone_at(after.manifests.get(m.key), floor)]
-    sweeps: list[Operation] = [SweepChunks(ids=m.chunk_ids, below=above) for m in buried if m.chunk_ids]
-    if sweeps:
-        await index.write(sweeps)
-
-
-def _overtaken(plan: Plan, standing: Manifest) -> SweepChunks:
-    """What was written for a switch that a newer one has overtaken.
-
-    No other worker can still switch to this version: the compare and swap fails for all who read before, and who
-    reads now finds it obsolete. A newer version that has one of these chunks lists it, or writes it above us.
-    """
-    own, listed = plan.manifest.position, frozenset(standing.chunk_ids)
-    stale = tuple(chunk.id for chunk in plan.added if chunk.id not in listed)
-    return SweepChunks(ids=stale, below=Position(own.epoch, own.lsn, own.ordinal + 1))
 
 
 def _reached(
@@ -285,10 +210,6 @@ def _reached(
         if standing is not None and standing.position > position:
             reached[key] = standing.position
     return reached
-
-
-def _is_tombstone_at(manifest: Manifest | None, position: Position) -> bool:
-    return manifest is not None and manifest.deleted and manifest.position == position
 
 
 def _obsolete(item: Coalesced, records: Records) -> bool:

@@ -1,9 +1,9 @@
-"""Where vectors come from: the memo, points that already stand, and only then the embedder (G5)."""
+"""Where vectors come from: the embedding memo, points that already stand, and only then the embedder (G5)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from rtrag.application.memo import EmbeddingMemo
+from rtrag.application.embedding_memo import EmbeddingMemo
 from rtrag.domain.chunk import Chunk, ChunkingIdentity, Vector, embedding_input, fingerprint_of
 from rtrag.domain.document import DocumentKey
 from rtrag.domain.errors import EmbeddingUnavailableError, TerminalError, TransientError

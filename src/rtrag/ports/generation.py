@@ -19,7 +19,7 @@ class Generator(Protocol):
 
     @property
     def model_id(self) -> str:
-        """Names the generator and the settings that change its answers; part of the key of every memo."""
+        """Names the generator and the settings that change its answers; part of the keys of the answer cache."""
         ...
 
     async def generate(self, question: str, passages: Sequence[ContextPassage]) -> AnswerDraft:

@@ -17,7 +17,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from rtrag.adapters.postgres.capture import CaptureSettings, PostgresCapture, Recorded, open_postgres_capture
-from rtrag.adapters.postgres.replication import StreamTimes
+from rtrag.adapters.postgres.replication_stream import StreamTimes
 from rtrag.domain.change import ChangeBatch, ChangeEvent, DocumentChange, Upsert
 from rtrag.domain.chunk import ChunkingIdentity
 from rtrag.domain.manifest import SourceState

@@ -7,7 +7,8 @@ from typing import Any, LiteralString
 import psycopg
 import pytest
 
-from rtrag.adapters.postgres.documents import PostgresDocumentStore, open_document_stores
+from rtrag.adapters.postgres.document_stores import open_document_stores
+from rtrag.adapters.postgres.documents import PostgresDocumentStore
 from rtrag.adapters.postgres.embedded import open_embedded_postgres
 from rtrag.config import load_settings
 from rtrag.domain.conditions import Condition

@@ -23,7 +23,7 @@ from integration.postgres.conftest import (
     events_now,
     fresh_database,
 )
-from rtrag.adapters.postgres.replication import StreamTimes
+from rtrag.adapters.postgres.replication_stream import StreamTimes
 from rtrag.domain.change import ChangeEvent, Delete, Unprocessable, Upsert
 from rtrag.domain.document import DocumentKey
 from rtrag.domain.errors import SourceInterruptedError

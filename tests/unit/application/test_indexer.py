@@ -100,7 +100,7 @@ def test_a_text_that_the_document_has_already_is_never_embedded_again(history: l
     asyncio.run(run())
 
 
-async def test_the_memo_makes_a_rename_free() -> None:
+async def test_the_embedding_memo_makes_a_rename_free() -> None:
     bench = Bench()
     await bench.apply(upsert(1, "a", PARAGRAPHS[0], title="T"))
     embedded = bench.embedder.characters
@@ -111,7 +111,7 @@ async def test_the_memo_makes_a_rename_free() -> None:
     assert bench.embedder.characters == embedded
 
 
-async def test_a_rename_takes_its_vectors_from_the_old_points_without_a_memo() -> None:
+async def test_a_rename_takes_its_vectors_from_the_old_points_without_an_embedding_memo() -> None:
     bench = Bench(memo_entries=0)
     await bench.apply(upsert(1, "a", PARAGRAPHS[0], title="T"))
     embedded = bench.embedder.characters

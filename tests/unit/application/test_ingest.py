@@ -1,102 +1,24 @@
-"""The ingest loop and the engine around it: what is acknowledged when, and what happens on failures."""
+"""The ingest loop: what is acknowledged when, and what happens on failures."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 
 import pytest
 
 from application_bench import TABLE, Bench, delete, draft, key, upsert
-from rtrag.application.clean_up import CleanUp
-from rtrag.application.copying import Copier
-from rtrag.application.engine import Engine, Parts
-from rtrag.application.freshness import Freshness
-from rtrag.application.gate import FreshnessGate
-from rtrag.application.ingest import Ingest, IngestSettings, Monitor
-from rtrag.application.problems import Problems
-from rtrag.application.refresh import Refresh
-from rtrag.application.retry import RetryPolicy
+from engine_bench import Running
 from rtrag.domain.change import Delete, Truncate, Upsert
 from rtrag.domain.errors import (
     ConfigurationError,
     DeadLetterOpenError,
     FreshnessTimeoutError,
-    SourceInterruptedError,
     TransientError,
 )
 from rtrag.domain.freshness import FreshnessToken
-from rtrag.domain.manifest import Operation, SourceState, SwitchManifest
+from rtrag.domain.manifest import Operation, SwitchManifest
 from rtrag.domain.position import Position
-from rtrag.ports.changes import Capture
 from rtrag.testing.index import InMemoryIndex
 from rtrag.testing.source import ScriptedCapture, ScriptedSnapshot, ScriptedSource
-
-
-@dataclass
-class Running:
-    """An engine over fakes. ``captures`` are opened one after the other."""
-
-    captures: list[ScriptedCapture]
-    bench: Bench = field(default_factory=Bench)
-    index: InMemoryIndex = field(init=False)
-
-    def __post_init__(self) -> None:
-        index = self.bench.index
-        assert isinstance(index, InMemoryIndex)
-        self.index = index
-        quick = RetryPolicy(wait_initial=0.001, wait_max=0.002, wait_jitter=0)
-        monitor = Monitor(
-            settings=IngestSettings(flush_spacing=0.005, isolate_after=2, retry=quick),
-            totals=self.bench.totals,
-            problems=Problems(),
-        )
-        self.problems = monitor.problems
-        self.freshness = Freshness()
-        clean_up = CleanUp(index)
-        self.ingest = Ingest(
-            index=index,
-            indexer=self.bench.indexer,
-            letters=self.bench.letters,
-            freshness=self.freshness,
-            clean_up=clean_up,
-            monitor=monitor,
-        )
-        self.gate = FreshnessGate(freshness=self.freshness, index=index, letters=self.bench.letters)
-        self.opened: list[tuple[SourceState | None, Mapping[str, int]]] = []
-        parts = Parts(
-            index=index,
-            ingest=self.ingest,
-            freshness=self.freshness,
-            gate=self.gate,
-            refresh=Refresh(self.freshness, self.ingest),
-            clean_up=clean_up,
-            copier=Copier(index, self.ingest, self.freshness, self.bench.totals, 100),
-            monitor=monitor,
-            open_capture=self._open,
-            source_name="postgres",
-            tables=(TABLE,),
-        )
-        self.engine = Engine(parts)
-
-    @asynccontextmanager
-    async def _open(self, recorded: SourceState | None, copied: Mapping[str, int]) -> AsyncIterator[Capture]:
-        self.opened.append((recorded, copied))
-        yield self.captures[min(len(self.opened), len(self.captures)) - 1]
-
-    @asynccontextmanager
-    async def run(self) -> AsyncIterator[None]:
-        task = asyncio.create_task(self.engine.run())
-        try:
-            async with asyncio.timeout(10):
-                yield
-        finally:
-            self.engine.stop()
-            await task
-
-    async def until(self, holds: Callable[[], bool]) -> None:
-        while not holds():
-            await asyncio.sleep(0.001)
 
 
 async def test_a_change_is_acknowledged_only_after_a_flush() -> None:
@@ -145,32 +67,6 @@ async def test_part_of_a_transaction_is_indexed_but_not_acknowledged() -> None:
         source.commit(100, upsert(100, "b", "more"))
         await running.until(lambda: source.acknowledged >= 100)
         assert await running.bench.content("a") == "text"
-
-
-async def test_an_interrupted_stream_is_opened_again_and_a_replay_changes_nothing() -> None:
-    first, second = ScriptedSource(), ScriptedSource()
-    running = Running([ScriptedCapture(first), ScriptedCapture(second)])
-    async with running.run():
-        first.commit(10, upsert(10, "a", "text"))
-        first.fail(SourceInterruptedError("cable cut"))
-        second.commit(10, upsert(10, "a", "text"))
-        second.commit(20, upsert(20, "a", "newer"))
-        await running.until(lambda: second.acknowledged >= 20)
-        assert await running.bench.content("a") == "newer"
-        assert running.bench.totals.snapshot()["reconnects"] == 1
-
-
-async def test_a_configuration_error_at_the_start_ends_the_engine() -> None:
-    running = Running([])
-
-    @asynccontextmanager
-    async def refuse(_recorded: SourceState | None, _copied: Mapping[str, int]) -> AsyncIterator[Capture]:
-        raise ConfigurationError("wal_level is replica", fix="set it to logical")
-        yield
-
-    object.__setattr__(running.engine._parts, "open_capture", refuse)
-    with pytest.raises(ConfigurationError, match="wal_level"):
-        await running.engine.run()
 
 
 async def test_a_document_whose_embedding_keeps_failing_becomes_a_letter_and_the_others_go_on() -> None:

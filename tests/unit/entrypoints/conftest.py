@@ -8,7 +8,8 @@ import pytest
 from rtrag.domain.document import DocumentKey, StoredDocument
 from rtrag.entrypoints.http.access import AccessRules
 from rtrag.entrypoints.http.app import HttpOptions, Role, create_app
-from rtrag.testing.services import FakeState, fake_services
+from rtrag.testing.services import fake_services
+from rtrag.testing.state import FakeState
 
 BASE = "http://localhost:8000"
 ClientFactory = Callable[..., httpx.AsyncClient]

@@ -6,7 +6,7 @@ import pytest
 from rtrag.application.services import Difference
 from rtrag.domain.document import DocumentKey
 from rtrag.domain.errors import ServiceUnavailableError
-from rtrag.testing.services import FakeState, dead_letter
+from rtrag.testing.state import FakeState, dead_letter
 
 KEYS = [DocumentKey("public.documents", (name,)) for name in ("a", "docs/b.md", "c/replay")]
 

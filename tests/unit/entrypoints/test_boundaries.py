@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from rtrag.domain.errors import ConfigurationError, NotReadyError, TerminalError
-from rtrag.testing.services import FakeState
+from rtrag.testing.state import FakeState
 
 ClientFactory = Callable[..., httpx.AsyncClient]
 ASK = {"query": "sessions"}

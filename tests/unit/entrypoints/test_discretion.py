@@ -10,7 +10,7 @@ import pytest
 
 from rtrag.domain.errors import ServiceUnavailableError
 from rtrag.entrypoints.http.discretion import OTHERWISE, in_short
-from rtrag.testing.services import FakeState
+from rtrag.testing.state import FakeState
 
 ClientFactory = Callable[..., httpx.AsyncClient]
 APPLICATION = Path(__file__).resolve().parents[3] / "src" / "rtrag" / "application"

@@ -9,7 +9,7 @@ from rtrag.domain.conditions import Condition
 from rtrag.domain.document import DocumentKey
 from rtrag.domain.errors import InvalidRequestError, ServiceUnavailableError
 from rtrag.entrypoints.http.schemas import AnswerOut
-from rtrag.testing.services import FIRST_LSN, FakeState, dead_letter
+from rtrag.testing.state import FIRST_LSN, FakeState, dead_letter
 
 ASK = {"query": "How long are sessions kept?"}
 

@@ -6,7 +6,7 @@ import pytest
 from rtrag.domain.document import DocumentKey
 from rtrag.domain.errors import TooSlowError
 from rtrag.entrypoints.http.update_schemas import DocumentOut, WrittenOut
-from rtrag.testing.services import FakeState, dead_letter
+from rtrag.testing.state import FakeState, dead_letter
 
 DOCUMENT = {"id": "new", "title": "New", "content": "Text.", "metadata": {"a": [1, {"b": None}]}}
 

@@ -6,14 +6,16 @@ from dataclasses import asdict, dataclass, field
 
 from rtrag.adapters.postgres.catalog import TypeCatalog
 from rtrag.adapters.postgres.connection import Connection, Reconnecting, connected
-from rtrag.adapters.postgres.opening import Copy, Found, Resume, decide_opening, removed_tables
-from rtrag.adapters.postgres.preflight import CheckedTable, check_server, check_tables
+from rtrag.adapters.postgres.opening import Copy, Found, Resume, decide_opening
 from rtrag.adapters.postgres.publication import WantedTable, ensure_publication, gaps, publication
-from rtrag.adapters.postgres.replication import ReplicationConnection, StreamTimes
+from rtrag.adapters.postgres.replication import ReplicationConnection
+from rtrag.adapters.postgres.replication_stream import StreamTimes
 from rtrag.adapters.postgres.rows import PostgresRowReader
+from rtrag.adapters.postgres.server_check import check_server
 from rtrag.adapters.postgres.slot import SlotHealth, drop_slot, slot_health, wait_until_free
 from rtrag.adapters.postgres.snapshot import PostgresSnapshotReader
 from rtrag.adapters.postgres.source import PostgresChangeSource
+from rtrag.adapters.postgres.table_check import CheckedTable, check_tables
 from rtrag.domain.chunk import ChunkingIdentity
 from rtrag.domain.errors import ServiceUnavailableError
 from rtrag.domain.manifest import SourceState
@@ -52,13 +54,9 @@ class Recorded:
 
 
 class PostgresCapture:
-    """An open capture.
+    """An open capture. ``snapshot`` is there when ``opening.copy`` says so."""
 
-    ``snapshot`` is there when ``opening.copy`` says so. ``removed`` are tables that were copied once and are no longer
-    configured: their documents should go.
-    """
-
-    def __init__(  # noqa: PLR0913  the parts that a capture is joined from
+    def __init__(
         self,
         *,
         opening: SourceOpening,
@@ -66,7 +64,6 @@ class PostgresCapture:
         snapshot: PostgresSnapshotReader | None,
         rows: PostgresRowReader,
         mappings: tuple[TableMapping, ...],
-        removed: tuple[str, ...],
         watch: "_Watch",
     ) -> None:
         self.opening = opening
@@ -74,7 +71,6 @@ class PostgresCapture:
         self.snapshot = snapshot
         self.rows = rows
         self.mappings = mappings
-        self.removed = removed
         self._watch = watch
 
     @property
@@ -206,7 +202,6 @@ async def _join(
         snapshot=snapshot,
         rows=PostgresRowReader(reads, catalog, shapes),
         mappings=mappings,
-        removed=removed_tables(opened.found),
         watch=_Watch(shared, settings.slot, settings.publication, tuple(table.wanted for table in opened.checked)),
     )
 

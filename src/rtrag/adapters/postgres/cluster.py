@@ -4,13 +4,11 @@ Blocking; ``embedded`` runs it in a thread. Only the binaries of ``pixeltable_pg
 waits in steps of 100 ms and more, and as root it makes every parent folder readable to everyone.
 """
 
-import hashlib
 import importlib.util
 import os
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,46 +16,16 @@ from pathlib import Path
 
 import psutil
 
-from rtrag.adapters.postgres import server_account
+from rtrag.adapters.postgres import server_account, server_settings
 from rtrag.adapters.postgres.server_account import Account
 from rtrag.domain.errors import ConfigurationError
 
 MAJOR_VERSION = 18
-PORT = 5432  # only part of the socket's name: the server does not listen on TCP
 START_SECONDS = 120.0  # recovery after a crash replays at most max_wal_size
 STOP_SECONDS = 20.0
 POLL_SECONDS = 0.005
-LONGEST_SOCKET_PATH = 103  # bytes; macOS allows 103, Linux 107
 LOG_BYTES = 10_000_000
 ENVIRONMENT: Mapping[str, str] = {"LC_ALL": "C", "PATH": "/usr/bin:/bin"}
-
-SETTINGS: Mapping[str, str] = {
-    "listen_addresses": "''",
-    "port": str(PORT),
-    "unix_socket_permissions": "0700",
-    "wal_level": "logical",
-    "max_wal_senders": "10",
-    "max_replication_slots": "10",
-    "max_connections": "60",
-    "shared_buffers": "64MB",
-    "work_mem": "8MB",
-    "maintenance_work_mem": "32MB",
-    "logical_decoding_work_mem": "16MB",
-    "max_wal_size": "512MB",
-    "min_wal_size": "80MB",
-    "io_method": "sync",  # the default keeps three more processes
-    "autovacuum_max_workers": "2",
-    "max_parallel_workers_per_gather": "0",
-    "max_logical_replication_workers": "0",  # for subscribing, which nothing here does
-    "jit": "off",
-    "fsync": "on",
-    "wal_writer_delay": "10ms",  # bounds what a commit with synchronous_commit = off waits to be streamed
-    "wal_compression": "on",
-    "timezone": "'UTC'",
-    "log_timezone": "'UTC'",
-    "log_checkpoints": "off",
-    "client_connection_check_interval": "5s",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +67,7 @@ class Cluster:
             left_behind = self._left_behind()
             if left_behind is not None:
                 return self._await_ready(left_behind, None)
-            self._write_settings()
+            server_settings.write(self.data, self.account)
             child = self._spawn()
             return self._await_ready(psutil.Process(child.pid), child)
         except OSError as exc:
@@ -142,31 +110,8 @@ class Cluster:
         locale = ("--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C.UTF-8")
         self._run("initdb", ("-D", str(fresh), "-U", "postgres", "--auth=trust", "--encoding=UTF8", *locale))
         with (fresh / "postgresql.conf").open("a") as file:
-            file.write("\ninclude_if_exists = 'rtrag.conf'  # written before each start; ALTER SYSTEM overrides it\n")
+            file.write(server_settings.INCLUDE)
         fresh.rename(self.data)
-
-    def _write_settings(self) -> None:
-        socket_folder = str(self._socket_folder()).replace("'", "''")
-        settings = {**SETTINGS, "unix_socket_directories": f"'{socket_folder}'"}
-        text = "".join(f"{name} = {value}\n" for name, value in settings.items())
-        (self.data / "rtrag.conf").write_text(text)
-
-    def _socket_folder(self) -> Path:
-        """The data folder, which nobody else may enter, or a private folder where its path is too long."""
-        if len(os.fsencode(self.data / f".s.PGSQL.{PORT}")) <= LONGEST_SOCKET_PATH:
-            return self.data
-        short = Path(tempfile.gettempdir()) / f"rtrag-{hashlib.sha256(os.fsencode(self.data)).hexdigest()[:16]}"
-        short.mkdir(mode=0o700, exist_ok=True)
-        owner = self.account.uid if self.account else os.geteuid()
-        if short.is_symlink() or short.stat().st_uid not in {owner, os.geteuid()}:
-            raise ConfigurationError(
-                f"The folder for the server's socket, {short}, belongs to someone else.",
-                fix="remove it, or choose a data folder with a shorter path.",
-            )
-        if self.account is not None:
-            os.chown(short, self.account.uid, self.account.gid)
-        short.chmod(0o700)
-        return short
 
     def _left_behind(self) -> psutil.Process | None:
         """The server of this folder that an earlier process did not stop, if it still runs."""

@@ -1,8 +1,6 @@
 """Documents written through our own API: rows of a writable table."""
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote
 from uuid import uuid4
@@ -11,41 +9,23 @@ import psycopg
 from psycopg import sql
 from psycopg_pool import AsyncConnectionPool
 
-from rtrag.adapters.postgres.connection import connected, conninfo, domain_error
-from rtrag.adapters.postgres.document_table import Assignment, Column, DocumentTable, check_writable
+from rtrag.adapters.postgres.document_errors import document_error, not_found, too_slow
+from rtrag.adapters.postgres.document_table import Assignment, DocumentTable
 from rtrag.domain.document import DocumentKey, Json, StoredDocument
 from rtrag.domain.errors import (
-    ConfigurationError,
     ConflictError,
     InvalidRequestError,
-    NotFoundError,
-    RtragError,
     ServiceUnavailableError,
-    TooSlowError,
 )
-from rtrag.domain.mapping import TableMapping
 from rtrag.domain.position import parse_lsn
 from rtrag.ports.documents import Written
 
 Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 Pool = AsyncConnectionPool[Connection]
 
-CONNECTIONS = 8
-WAIT_FOR_CONNECTION_SECONDS = 10.0
-LOCK_SECONDS = 10.0
-READ_SECONDS = 5.0
 WRITE_SECONDS = 60
 WRITE_LIMIT = f"SET LOCAL statement_timeout = '{WRITE_SECONDS}s'".encode()
 LSN = "SELECT pg_current_wal_insert_lsn()::text"
-COLUMNS = """
-SELECT a.attname, format_type(a.atttypid, -1), t.typcategory::text,
-       a.atthasdef OR a.attidentity <> '', a.attgenerated <> '',
-       (SELECT array_position(i.indkey::int2[], a.attnum) FROM pg_index i
-        WHERE i.indrelid = a.attrelid AND i.indisprimary)
-FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
-WHERE a.attrelid = to_regclass(format('%I.%I', $1::text, $2::text)) AND a.attnum > 0 AND NOT a.attisdropped
-ORDER BY a.attnum
-"""
 
 
 class PostgresDocumentStore:
@@ -73,11 +53,11 @@ class PostgresDocumentStore:
             async with self._pool.connection() as connection:
                 row = await (await connection.execute(self._get, self._values(key))).fetchone()
         except (psycopg.DataError, UnicodeEncodeError) as exc:  # text that is no value of the key's type
-            raise _not_found(key) from exc
+            raise not_found(key) from exc
         except psycopg.Error as exc:
-            raise _mapped(exc, f"reading {key.table}") from exc
+            raise document_error(exc, f"reading {key.table}") from exc
         if row is None:
-            raise _not_found(key)
+            raise not_found(key)
         return self._table.document(row)
 
     async def list(self, *, limit: int, offset: int, search: str | None = None) -> tuple[Sequence[StoredDocument], int]:
@@ -93,9 +73,9 @@ class PostgresDocumentStore:
                 rows = await found.fetchall()
                 total = await counted.fetchone()
         except psycopg.errors.QueryCanceled as exc:
-            raise _too_slow(table.mapping, search) from exc
+            raise too_slow(table.mapping, search) from exc
         except (psycopg.Error, UnicodeEncodeError) as exc:
-            raise _mapped(exc, f"listing {table.mapping.table}") from exc
+            raise document_error(exc, f"listing {table.mapping.table}") from exc
         return tuple(table.document(row) for row in rows), total[0] if total else 0
 
     async def create(self, document_id: str | None, title: str, content: str, metadata: Mapping[str, Json]) -> Written:
@@ -122,7 +102,7 @@ class PostgresDocumentStore:
         except psycopg.errors.UniqueViolation as exc:
             raise ConflictError(f"The document {document_id!r} exists already: {exc.diag.message_detail}") from exc
         except (psycopg.Error, UnicodeEncodeError) as exc:
-            raise _mapped(exc, f"writing to {mapping.table}") from exc
+            raise document_error(exc, f"writing to {mapping.table}") from exc
 
     async def update(
         self,
@@ -186,7 +166,7 @@ class PostgresDocumentStore:
         except psycopg.errors.UniqueViolation as exc:
             raise ConflictError(f"The change of {key.id!r} meets another row: {exc.diag.message_detail}") from exc
         except (psycopg.Error, UnicodeEncodeError) as exc:
-            raise _mapped(exc, f"writing to {key.table}") from exc
+            raise document_error(exc, f"writing to {key.table}") from exc
 
     async def _locked(self, connection: Connection, key: DocumentKey) -> tuple[int, StoredDocument]:
         try:
@@ -196,9 +176,9 @@ class PostgresDocumentStore:
                 position = await connection.execute(LSN)
             row = await found.fetchone()
         except (psycopg.DataError, UnicodeEncodeError) as exc:
-            raise _not_found(key) from exc
+            raise not_found(key) from exc
         if row is None:
-            raise _not_found(key)
+            raise not_found(key)
         return await _lsn(position), self._table.document(row)
 
     def _check_version(self, standing: StoredDocument, expected: int | None) -> None:
@@ -224,7 +204,7 @@ class PostgresDocumentStore:
     def _values(self, key: DocumentKey) -> tuple[str, ...]:
         mapping = self._table.mapping
         if key.table != mapping.table or len(key.values) != len(mapping.key_columns):
-            raise _not_found(key)
+            raise not_found(key)
         return key.values
 
     def _new_key(self, document_id: str | None) -> dict[str, str]:
@@ -259,62 +239,6 @@ class PostgresDocumentStore:
         return where, (pattern,) * len(names)
 
 
-@asynccontextmanager
-async def open_document_stores(
-    url: str,
-    mappings: Iterable[TableMapping],
-    *,
-    lock_seconds: float = LOCK_SECONDS,
-    read_seconds: float = READ_SECONDS,
-) -> AsyncIterator[Mapping[str, PostgresDocumentStore]]:
-    """A store for each writable table, by its name; they share one pool of connections.
-
-    A write waits up to ``lock_seconds`` for a row that another transaction holds, then it is transient. A read that
-    takes longer than ``read_seconds`` is stopped.
-
-    Raises ConfigurationError for a table that cannot be written to (template content, no key, missing column), and
-    ServiceUnavailableError when the server is away.
-    """
-    tables = [await _resolve(url, mapping) for mapping in mappings if mapping.writable]
-    limits = {"lock_timeout": f"{lock_seconds * 1000:.0f}ms", "statement_timeout": f"{read_seconds * 1000:.0f}ms"}
-    pool: Pool = AsyncConnectionPool(
-        conninfo(url, limits),
-        min_size=1,
-        max_size=CONNECTIONS,
-        timeout=WAIT_FOR_CONNECTION_SECONDS,
-        kwargs={"autocommit": True},
-        check=AsyncConnectionPool.check_connection,
-        name="documents",
-        open=False,
-    )
-    async with pool:
-        yield {table.mapping.table: PostgresDocumentStore(pool, table) for table in tables}
-
-
-async def _resolve(url: str, mapping: TableMapping) -> DocumentTable:
-    schema, _, name = mapping.table.partition(".")
-    async with connected(url) as connection:
-        try:
-            rows = await (await connection.execute(COLUMNS, (schema, name))).fetchall()
-            if not rows:
-                raise ConfigurationError(
-                    f"The table {mapping.table} does not exist.", fix="create it, or correct its name (schema.table)."
-                )
-            primary = [row[0] for row in sorted((row for row in rows if row[5] is not None), key=lambda row: row[5])]
-            columns = {
-                row[0]: Column(name=row[0], type=row[1], category=row[2], has_default=row[3], generated=row[4])
-                for row in rows
-            }
-            complete = replace(mapping, key_columns=mapping.key_columns or tuple(primary))
-            check_writable(complete, columns)
-            table = DocumentTable(mapping=complete, columns=columns)
-            probe = sql.SQL("SELECT 1 FROM {} WHERE {} LIMIT 0").format(table.name, table.is_document)
-            await connection.execute(probe)
-        except psycopg.Error as exc:
-            raise domain_error(exc, f"preparing to write to {mapping.table}") from exc
-    return table
-
-
 async def _lsn(cursor: psycopg.AsyncCursor[tuple[Any, ...]]) -> int:
     row = await cursor.fetchone()
     if row is None:
@@ -324,28 +248,3 @@ async def _lsn(cursor: psycopg.AsyncCursor[tuple[Any, ...]]) -> int:
 
 def _parameters(assignments: Iterable[Assignment]) -> list[Any]:
     return [parameter for item in assignments for parameter in item.parameters]
-
-
-def _not_found(key: DocumentKey) -> NotFoundError:
-    return NotFoundError(f"There is no document {key.id!r} in {key.table}.")
-
-
-def _too_slow(mapping: TableMapping, search: str | None) -> TooSlowError:
-    searched = ", ".join((*mapping.key_columns, *([mapping.title] if mapping.title else []), mapping.content))
-    advice = (
-        f"Search for something longer, or give the table a trigram index (pg_trgm, gin_trgm_ops) on {searched}."
-        if search
-        else f"Read single documents by their id, or query {mapping.table} in SQL."
-    )
-    return TooSlowError(f"Listing the documents of {mapping.table} took PostgreSQL too long and was stopped. {advice}")
-
-
-def _mapped(exc: psycopg.Error | UnicodeEncodeError, doing: str) -> RtragError:
-    """The request's fault where the values do not fit the table, else what PostgreSQL's errors always mean."""
-    if isinstance(exc, UnicodeEncodeError):
-        return InvalidRequestError(f"The text cannot be stored in PostgreSQL: {exc.reason}.")
-    state = exc.sqlstate or ""
-    refused = isinstance(exc, psycopg.DataError | psycopg.IntegrityError | psycopg.errors.RaiseException)
-    if refused or state.startswith(("44", "54")):  # a view's check, a program limit such as the size of a key
-        return InvalidRequestError(f"PostgreSQL refuses the document: {' '.join(str(exc).split())}")
-    return domain_error(exc, doing)

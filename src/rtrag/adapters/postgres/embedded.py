@@ -12,7 +12,8 @@ import psycopg
 from psycopg import sql
 
 from rtrag.adapters.folder_lock import hold_folder
-from rtrag.adapters.postgres.cluster import PORT, Cluster, Running, locate
+from rtrag.adapters.postgres.cluster import Cluster, Running, locate
+from rtrag.adapters.postgres.server_settings import PORT
 from rtrag.domain.errors import ConfigurationError
 
 DATABASE = "rag_db"

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from rtrag.adapters.postgres.pgoutput import UNCHANGED, ColumnValue
+from rtrag.adapters.postgres.replication_messages import UNCHANGED, ColumnValue
 from rtrag.adapters.postgres.types import Converter
 from rtrag.domain.document import MISSING, DocumentDraft, DocumentKey
 from rtrag.domain.mapping import RowValue, TableMapping, draft_of

@@ -63,11 +63,6 @@ def decide_opening(found: Found) -> Resume | Copy:
     return Resume(epoch=recorded.epoch, lsn=recorded.durable_lsn)
 
 
-def removed_tables(found: Found) -> tuple[str, ...]:
-    """Tables that were copied once and are no longer configured."""
-    return tuple(sorted(found.copied.keys() - set(found.tables)))
-
-
 def _check_ownership(found: Found) -> None:
     slot = found.slot
     if slot is None or (slot.plugin == _PLUGIN and slot.database == found.server.database):

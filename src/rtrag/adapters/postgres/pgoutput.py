@@ -1,150 +1,33 @@
-"""Decoder of the logical replication stream: copy framing and pgoutput, protocol version 1. No input or output.
+"""Decoder of pgoutput messages, protocol version 1. No input or output.
 
-Formats: PostgreSQL documentation, "Streaming Replication Protocol" and "Logical Replication Message Formats".
-Column values stay the bytes that were sent: their text, NULL (None) or UNCHANGED (a TOAST value left out).
+Format: PostgreSQL documentation, "Logical Replication Message Formats".
 """
 
 import struct
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from enum import Enum
-from typing import Final, Literal, NoReturn, TypeAlias
+from datetime import datetime, timedelta
+from typing import NoReturn
 
-from rtrag.domain.errors import SourceInterruptedError
+from rtrag.adapters.postgres.replication_frames import POSTGRES_EPOCH, ProtocolError
+from rtrag.adapters.postgres.replication_messages import (
+    UNCHANGED,
+    Begin,
+    ColumnValue,
+    Commit,
+    LogicalMessage,
+    Message,
+    OldKind,
+    Origin,
+    Relation,
+    RelationColumn,
+    Row,
+    RowDeleted,
+    RowInserted,
+    RowUpdated,
+    Truncated,
+    TypeName,
+)
 
-POSTGRES_EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
-
-
-class Unchanged(Enum):
-    """A TOAST value that an update did not touch and the server did not send."""
-
-    UNCHANGED = "unchanged"
-
-
-UNCHANGED: Final = Unchanged.UNCHANGED
-ColumnValue: TypeAlias = bytes | Unchanged | None
-Row: TypeAlias = tuple[ColumnValue, ...]
-OldKind: TypeAlias = Literal["K", "O"]
-
-
-class ProtocolError(SourceInterruptedError):
-    """The replication stream holds bytes that are not a message of the protocol."""
-
-
-@dataclass(frozen=True, slots=True)
-class XLogData:
-    """A piece of the stream: one pgoutput message."""
-
-    start_lsn: int
-    end_lsn: int
-    payload: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Keepalive:
-    """The server has read its log up to ``end_lsn`` and has nothing more to send before it."""
-
-    end_lsn: int
-    reply_requested: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Begin:
-    """``final_lsn`` is the start of the commit record, ``xid`` has 32 bits."""
-
-    final_lsn: int
-    commit_time: datetime
-    xid: int
-
-
-@dataclass(frozen=True, slots=True)
-class Commit:
-    """``end_lsn`` is the end of the commit record: what may be confirmed once the transaction is applied."""
-
-    commit_lsn: int
-    end_lsn: int
-    commit_time: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    lsn: int
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class RelationColumn:
-    name: str
-    type_oid: int
-    type_modifier: int
-    part_of_key: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Relation:
-    """``replica_identity`` is d(efault), n(othing), f(ull) or i(ndex)."""
-
-    oid: int
-    namespace: str
-    name: str
-    replica_identity: str
-    columns: tuple[RelationColumn, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class TypeName:
-    oid: int
-    namespace: str
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class RowInserted:
-    relation: int
-    new: Row
-
-
-@dataclass(frozen=True, slots=True)
-class RowUpdated:
-    """``old`` holds the old key (K) or the whole old row (O); None when the key did not change."""
-
-    relation: int
-    old_kind: OldKind | None
-    old: Row | None
-    new: Row
-
-
-@dataclass(frozen=True, slots=True)
-class RowDeleted:
-    relation: int
-    old_kind: OldKind
-    old: Row
-
-
-@dataclass(frozen=True, slots=True)
-class Truncated:
-    relations: tuple[int, ...]
-    cascade: bool
-    restart_identity: bool
-
-
-@dataclass(frozen=True, slots=True)
-class LogicalMessage:
-    """Written by pg_logical_emit_message."""
-
-    transactional: bool
-    lsn: int
-    prefix: str
-    content: bytes
-
-
-RowChange: TypeAlias = RowInserted | RowUpdated | RowDeleted
-Message: TypeAlias = Begin | Commit | Origin | Relation | TypeName | RowChange | Truncated | LogicalMessage
-
-_XLOG_DATA = struct.Struct(">cQQq")
-_KEEPALIVE = struct.Struct(">cQqB")
-_STATUS = struct.Struct(">cQQQqB")
 _BEGIN = struct.Struct(">QqI")
 _COMMIT = struct.Struct(">BQQq")
 _U8 = struct.Struct(">B")
@@ -155,27 +38,6 @@ _COLUMN_TYPE = struct.Struct(">Ii")
 _TRUNCATE = struct.Struct(">IB")
 _CASCADE, _RESTART_IDENTITY = 1, 2
 _OLD: Mapping[str, OldKind] = {"K": "K", "O": "O"}
-
-
-def decode_frame(data: bytes) -> XLogData | Keepalive:
-    """Decode one CopyData payload from the server. Raises ProtocolError."""
-    kind = data[:1]
-    try:
-        if kind == b"w":
-            _, start, end, _ = _XLOG_DATA.unpack_from(data)
-            return XLogData(start, end, data[_XLOG_DATA.size :])
-        if kind == b"k":
-            _, end, _, reply = _KEEPALIVE.unpack(data)
-            return Keepalive(end, reply == 1)
-    except struct.error as exc:
-        raise ProtocolError(f"replication frame {kind!r} has a wrong length: {len(data)} bytes") from exc
-    raise ProtocolError(f"unknown replication frame {kind!r} of {len(data)} bytes")
-
-
-def encode_status(*, received: int, confirmed: int, now: datetime, reply_requested: bool = False) -> bytes:
-    """A standby status update: received so far, and durable (the server may forget what lies before)."""
-    micros = (now - POSTGRES_EPOCH) // timedelta(microseconds=1)
-    return _STATUS.pack(b"r", received, confirmed, confirmed, micros, reply_requested)
 
 
 def decode_message(data: bytes) -> Message:
@@ -284,11 +146,7 @@ def _type(reader: _Reader) -> TypeName:
 
 
 def _insert(reader: _Reader) -> RowInserted:
-    relation = reader.number(_U32)
-    kind = reader.byte()
-    if kind != "N":
-        reader.fail(f"has {kind!r} where the new row was expected")
-    return RowInserted(relation, reader.row())
+    return RowInserted(reader.number(_U32), _new_row(reader, reader.byte()))
 
 
 def _update(reader: _Reader) -> RowUpdated:
@@ -299,9 +157,13 @@ def _update(reader: _Reader) -> RowUpdated:
     if kind in _OLD:
         old_kind, old = _OLD[kind], reader.row()
         kind = reader.byte()
+    return RowUpdated(relation, old_kind, old, _new_row(reader, kind))
+
+
+def _new_row(reader: _Reader, kind: str) -> Row:
     if kind != "N":
         reader.fail(f"has {kind!r} where the new row was expected")
-    return RowUpdated(relation, old_kind, old, reader.row())
+    return reader.row()
 
 
 def _delete(reader: _Reader) -> RowDeleted:

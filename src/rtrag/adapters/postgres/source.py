@@ -8,20 +8,19 @@ from typing import Final
 
 from rtrag.adapters.postgres.catalog import TypeCatalog
 from rtrag.adapters.postgres.connection import Reconnecting, rows
-from rtrag.adapters.postgres.pgoutput import (
+from rtrag.adapters.postgres.pgoutput import decode_message
+from rtrag.adapters.postgres.replication_frames import Keepalive, decode_frame
+from rtrag.adapters.postgres.replication_messages import (
     Begin,
     Commit,
-    Keepalive,
     Message,
     Relation,
     RowDeleted,
     RowInserted,
     RowUpdated,
     Truncated,
-    decode_frame,
-    decode_message,
 )
-from rtrag.adapters.postgres.replication import ReplicationStream
+from rtrag.adapters.postgres.replication_stream import ReplicationStream
 from rtrag.adapters.postgres.translate import Translator
 from rtrag.domain.change import ChangeBatch, ChangeEvent, Checkpoint, TransactionMark
 from rtrag.domain.errors import ServiceUnavailableError, SourceInterruptedError

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from rtrag.adapters.postgres.layout import Layout, RowError, layout_of
-from rtrag.adapters.postgres.pgoutput import (
+from rtrag.adapters.postgres.replication_frames import ProtocolError
+from rtrag.adapters.postgres.replication_messages import (
     UNCHANGED,
     Begin,
     ColumnValue,
-    ProtocolError,
     Relation,
     Row,
     RowChange,

@@ -10,7 +10,7 @@ from qdrant_edge import EdgeShard, Point, UpdateOperation
 
 from rtrag.adapters.qdrant import edge_shards
 from rtrag.adapters.qdrant.edge_folder import EdgeFolder, sync_files
-from rtrag.adapters.qdrant.edge_memo import PointMemo
+from rtrag.adapters.qdrant.edge_recent_points import RecentPoints
 from rtrag.adapters.qdrant.points import FILTER, Payload, chunk_point, manifest_of, table_of, upkeep_of, upkeep_payload
 from rtrag.domain.chunk import source_id
 from rtrag.domain.manifest import ChunkPoint, Manifest, TableState
@@ -30,9 +30,9 @@ class EdgeState:
         self.records = records
         self.filter_indexes = edge_shards.filter_indexes(chunks)
         self.deleted_points = self._recorded_deletions()
-        self._points: PointMemo[ChunkPoint] = PointMemo(remembered, self._load_points)
-        self.manifests: PointMemo[Manifest] = PointMemo(remembered, self._load_manifests)
-        self.tables: PointMemo[TableState] = PointMemo(remembered, self._load_tables)
+        self._points: RecentPoints[ChunkPoint] = RecentPoints(remembered, self._load_points)
+        self.manifests: RecentPoints[Manifest] = RecentPoints(remembered, self._load_manifests)
+        self.tables: RecentPoints[TableState] = RecentPoints(remembered, self._load_tables)
         self._touched: set[str] | None = None
         self._checkpoint_at = time.monotonic()
         self._written = 0

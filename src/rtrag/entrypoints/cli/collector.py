@@ -2,7 +2,7 @@
 
 import gc
 
-# The defaults (700, 10, 10) walk over everything that is remembered, 150 ms for 200,000 objects, while the memory fills,
+# The defaults (700, 10, 10) walk over all that is remembered, 150 ms for 200,000 objects, while the memory fills,
 # and look for cycles several times in each query. Nearly all our garbage has no cycles and goes without the collector;
 # what has cycles is young: exceptions, cancelled tasks. A collection of 5,000 new objects takes up to 7 ms.
 NEW_OBJECTS = 5_000

@@ -12,6 +12,7 @@ from rtrag.entrypoints.cli.instance import Target
 from rtrag.entrypoints.cli.local import open_api
 from rtrag.entrypoints.cli.output import note, plain, say, show_json, styled
 
+IdArgument = Annotated[str, typer.Argument(metavar="ID", help="Id as `docs list` prints it.")]
 CollectionOption = Annotated[str | None, typer.Option(help="Name of a collection; the first one by default.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the response as JSON.")]
 
@@ -79,7 +80,7 @@ def list_documents(
 
 def get(
     context: typer.Context,
-    document_id: Annotated[str, typer.Argument(metavar="ID", help="Id as `docs list` prints it.")],
+    document_id: IdArgument,
     *,
     collection: CollectionOption = None,
     as_json: JsonOption = False,
@@ -100,7 +101,7 @@ def get(
 
 def remove(
     context: typer.Context,
-    document_id: Annotated[str, typer.Argument(metavar="ID", help="Id as `docs list` prints it.")],
+    document_id: IdArgument,
     *,
     collection: CollectionOption = None,
     as_json: JsonOption = False,

@@ -40,7 +40,7 @@ def open_services(target: Target) -> Iterator[tuple["BlockingPortal", "Services"
     """An instance of this command's own, running in a thread beside it."""
     from anyio.from_thread import start_blocking_portal  # noqa: PLC0415 - only without a running instance
 
-    from rtrag.bootstrap import open_embedded  # noqa: PLC0415 - loads the whole engine
+    from rtrag.bootstrap.embedded import open_embedded  # noqa: PLC0415 - loads the whole engine
 
     settings = settings_of(target)
     note(f"No instance runs on {settings.data_folder}; opening it.")

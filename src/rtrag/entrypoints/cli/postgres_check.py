@@ -3,7 +3,8 @@
 from typing import TYPE_CHECKING
 
 from rtrag.adapters.postgres.connection import connected
-from rtrag.adapters.postgres.preflight import check_server, check_tables
+from rtrag.adapters.postgres.server_check import check_server
+from rtrag.adapters.postgres.table_check import check_tables
 
 if TYPE_CHECKING:
     from rtrag.config import Settings

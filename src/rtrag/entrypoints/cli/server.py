@@ -19,7 +19,7 @@ import uvicorn
 import uvloop
 
 from rtrag.application.services import Services
-from rtrag.bootstrap import open_embedded
+from rtrag.bootstrap.embedded import open_embedded
 from rtrag.config import Settings
 from rtrag.entrypoints.cli.collector import set_for_server
 from rtrag.entrypoints.cli.errors import CommandError

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from rtrag.entrypoints.http.update_schemas import (
+from rtrag.entrypoints.http.admin_schemas import (
     DeadLetterOut,
     DeadLettersOut,
     ReplayOut,

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pydantic import BaseModel, Field
 
 from rtrag.application.status import PipelineStatus
-from rtrag.entrypoints.http.update_schemas import StatusOut
+from rtrag.entrypoints.http.admin_schemas import StatusOut
 
 PROMETHEUS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)

@@ -8,45 +8,15 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from rtrag.application.questions import Answer, Citation, Question, Retrieval, Source
 from rtrag.application.services import Collection
-from rtrag.domain.conditions import Condition, Operator
-from rtrag.domain.document import DocumentKey, Scalar
+from rtrag.domain.document import DocumentKey
 from rtrag.domain.errors import InvalidRequestError
 from rtrag.domain.freshness import AsOf, FreshnessToken
 from rtrag.domain.position import format_lsn
+from rtrag.entrypoints.http.filters import Filters, conditions_of
 from rtrag.entrypoints.http.texts import STORABLE, Text
 
 MAX_WAIT_MS = 60_000.0
 Milliseconds: TypeAlias = Annotated[float, Field(ge=0, le=MAX_WAIT_MS, allow_inf_nan=False)]
-FilterScalar: TypeAlias = bool | int | Annotated[float, Field(allow_inf_nan=False)] | Text
-
-
-class FilterRange(BaseModel):
-    """Comparisons that must all hold; ``ne`` also matches documents that lack the field."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    eq: FilterScalar | None = None
-    ne: FilterScalar | None = None
-    lt: FilterScalar | None = None
-    lte: FilterScalar | None = None
-    gt: FilterScalar | None = None
-    gte: FilterScalar | None = None
-
-    def conditions(self, field: str) -> list[Condition]:
-        operators: tuple[Operator, ...] = ("eq", "ne", "lt", "lte", "gt", "gte")
-        values = [(operator, getattr(self, operator)) for operator in operators]
-        found = [Condition(field=field, operator=name, value=value) for name, value in values if value is not None]
-        if not found:
-            raise InvalidRequestError(
-                f"The filter on {field!r} compares with nothing; give a value, a list of values, or one or more of "
-                + ", ".join(operators)
-                + "."
-            )
-        return found
-
-
-FilterList: TypeAlias = Annotated[list[FilterScalar], Field(min_length=1, max_length=256)]
-Filters: TypeAlias = Annotated[dict[str, FilterScalar | FilterList | FilterRange], Field(max_length=32)]
 
 
 class QueryIn(BaseModel):
@@ -95,7 +65,7 @@ class QueryIn(BaseModel):
         return Question(
             text=self.query,
             collection=self.collection,
-            conditions=_conditions(self.filters),
+            conditions=conditions_of(self.filters),
             page=self.page,
             page_size=self.page_size,
             token=parse_token(token) if token else None,
@@ -279,16 +249,3 @@ def parse_token(text: str) -> FreshnessToken:
 def _texts(key: DocumentKey) -> tuple[str, str]:
     """The two text forms of a key: escaping them anew for every source costs more than the rest of a response."""
     return str(key), key.id
-
-
-def _conditions(filters: Filters) -> tuple[Condition, ...]:
-    conditions: list[Condition] = []
-    for field, wanted in filters.items():
-        if isinstance(wanted, FilterRange):
-            conditions += wanted.conditions(field)
-        elif isinstance(wanted, list):
-            values: tuple[Scalar, ...] = tuple(wanted)
-            conditions.append(Condition(field=field, operator="in", value=values))
-        else:
-            conditions.append(Condition(field=field, operator="eq", value=wanted))
-    return tuple(conditions)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from rtrag.adapters.postgres.opening import Copy, Found, Resume, decide_opening, removed_tables
+from rtrag.adapters.postgres.opening import Copy, Found, Resume, decide_opening
 from rtrag.adapters.postgres.replication import ServerIdentity
 from rtrag.adapters.postgres.slot import SlotStatus
 from rtrag.domain.chunk import ChunkingIdentity
@@ -90,7 +90,3 @@ def test_tables_that_were_never_copied_in_full_are_copied_without_being_called_a
 def test_a_slot_that_belongs_to_something_else_is_never_touched(changes: Any) -> None:
     with pytest.raises(ConfigurationError, match="belongs to something else"):
         decide_opening(replace(FOUND, slot=replace(SLOT, **changes)))
-
-
-def test_tables_no_longer_configured_are_told() -> None:
-    assert removed_tables(replace(FOUND, copied={"public.a": 4, "public.z": 4})) == ("public.z",)

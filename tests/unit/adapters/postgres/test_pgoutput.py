@@ -7,16 +7,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtrag.adapters.postgres.pgoutput import (
+from rtrag.adapters.postgres.pgoutput import decode_message
+from rtrag.adapters.postgres.replication_frames import (
     POSTGRES_EPOCH,
+    Keepalive,
+    ProtocolError,
+    XLogData,
+    decode_frame,
+    encode_status,
+)
+from rtrag.adapters.postgres.replication_messages import (
     UNCHANGED,
     Begin,
     Commit,
-    Keepalive,
     LogicalMessage,
     Message,
     Origin,
-    ProtocolError,
     Relation,
     RelationColumn,
     Row,
@@ -25,10 +31,6 @@ from rtrag.adapters.postgres.pgoutput import (
     RowUpdated,
     Truncated,
     TypeName,
-    XLogData,
-    decode_frame,
-    decode_message,
-    encode_status,
 )
 
 RECORDED: dict[str, Message] = {

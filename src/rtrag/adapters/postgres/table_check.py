@@ -1,80 +1,18 @@
-"""What has to hold before capture may start, checked once; every complaint names the SQL that mends it."""
+"""Whether a table can be captured, checked before capture starts; every complaint names the SQL that mends it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
-from rtrag.adapters.postgres.connection import Connection, rows
+from rtrag.adapters.postgres.connection import Connection
 from rtrag.adapters.postgres.publication import WantedTable
 from rtrag.adapters.postgres.query import TableShape, quoted
+from rtrag.adapters.postgres.table_catalog import CatalogTable, has_unique_key, load_table
 from rtrag.domain.errors import ConfigurationError
 from rtrag.domain.mapping import TableMapping
 
-_OLDEST: Final = 140_000
 _COLUMN_LISTS_SINCE: Final = 150_000
 _GENERATED_SINCE: Final = 180_000
-
-_SERVER = """
-SELECT current_setting('wal_level'), pg_is_in_recovery(), current_user::text,
-       current_setting('max_replication_slots')::int, (SELECT count(*) FROM pg_replication_slots),
-       EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = $1),
-       current_setting('max_wal_senders')::int, (SELECT count(*) FROM pg_stat_replication),
-       (SELECT rolreplication OR rolsuper FROM pg_roles WHERE rolname = current_user)
-       OR EXISTS (SELECT FROM pg_roles WHERE rolname = 'rds_replication' AND pg_has_role(oid, 'MEMBER'))
-"""
-_TABLE = """
-SELECT c.oid::bigint, c.relkind::text, c.relpersistence::text, c.relreplident::text, row_security_active(c.oid),
-       ARRAY(SELECT a.attname::text FROM pg_index i, unnest(i.indkey) WITH ORDINALITY k(attnum, place)
-             JOIN pg_attribute a ON a.attnum = k.attnum
-             WHERE i.indrelid = c.oid AND i.indisprimary AND a.attrelid = c.oid AND k.place <= i.indnkeyatts
-             ORDER BY k.place),
-       ARRAY(SELECT a.attname::text FROM pg_index i JOIN pg_attribute a ON a.attnum = ANY(i.indkey)
-             WHERE i.indrelid = c.oid AND i.indisreplident AND a.attrelid = c.oid),
-       ARRAY(SELECT format('%I.%I', n2.nspname, l.relname) FROM pg_partition_tree(c.oid) t
-             JOIN pg_class l ON l.oid = t.relid JOIN pg_namespace n2 ON n2.oid = l.relnamespace
-             WHERE t.isleaf AND l.relkind = 'r' AND l.relreplident = 'n'),
-       EXISTS (SELECT FROM pg_partition_tree(c.oid) t JOIN pg_class l ON l.oid = t.relid
-               WHERE t.isleaf AND l.relreplident NOT IN ('d', 'n'))
-FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE n.nspname = $1 AND c.relname = $2
-"""
-_COLUMNS = """
-SELECT attname::text, format_type(atttypid, atttypmod), attgenerated::text, attnotnull,
-       has_column_privilege(attrelid, attnum, 'SELECT')
-FROM pg_attribute WHERE attrelid = $1 AND attnum > 0 AND NOT attisdropped
-"""
-_UNIQUE = """
-SELECT EXISTS (
-    SELECT FROM pg_index i
-    WHERE i.indrelid = $1 AND i.indisunique AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL
-      AND $2::text[] @> ARRAY(SELECT a.attname::text FROM pg_attribute a
-                              WHERE a.attrelid = i.indrelid AND a.attnum = ANY((i.indkey::int2[])[0:i.indnkeyatts - 1]))
-)
-"""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Column:
-    kind: str
-    generated: str
-    not_null: bool
-    readable: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Table:
-    """A table's row in the catalog; ``loose_leaves`` are partitions without replica identity."""
-
-    oid: int
-    kind: str
-    persistence: str
-    replica_identity: str
-    row_security: bool
-    primary_key: tuple[str, ...]
-    identity_index: tuple[str, ...]
-    loose_leaves: tuple[str, ...]
-    special_leaves: bool
-    columns: dict[str, _Column]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,40 +21,6 @@ class CheckedTable:
 
     shape: TableShape
     wanted: WantedTable
-
-
-async def check_server(connection: Connection, slot: str) -> None:
-    """Raise ConfigurationError unless the server can stream changes to this role."""
-    version = connection.info.server_version
-    if version < _OLDEST:
-        raise ConfigurationError(
-            f"PostgreSQL {version // 10_000} is too old: 14 or newer is needed.", fix="upgrade the server"
-        )
-    found = await rows(connection, _SERVER, (slot,), doing="checking the server")
-    wal_level, recovery, role, slots, slots_used, exists, senders, senders_used, may_replicate = found[0]
-    if recovery:
-        raise ConfigurationError("The server is a standby.", fix="point the URL to the primary")
-    if wal_level != "logical":
-        raise ConfigurationError(
-            f"wal_level is {wal_level!r}, so the server writes no log that changes can be read from.",
-            fix="ALTER SYSTEM SET wal_level = 'logical'; then restart PostgreSQL",
-        )
-    if not may_replicate:
-        raise ConfigurationError(
-            f"Role {role!r} may not replicate.",
-            fix=f"ALTER ROLE {quoted(role)} REPLICATION; (on Amazon RDS: GRANT rds_replication TO {quoted(role)};)",
-        )
-    if not exists and slots_used >= slots:
-        raise ConfigurationError(
-            f"All {slots} replication slots of the server are in use.",
-            fix=f"ALTER SYSTEM SET max_replication_slots = {slots + 5}; then restart PostgreSQL; or drop one that "
-            "nobody needs: SELECT slot_name, active FROM pg_replication_slots;",
-        )
-    if senders_used >= senders:
-        raise ConfigurationError(
-            f"All {senders} WAL senders of the server are in use.",
-            fix=f"ALTER SYSTEM SET max_wal_senders = {senders + 5}; then restart PostgreSQL",
-        )
 
 
 async def check_tables(
@@ -130,7 +34,7 @@ async def check_tables(
 
 
 async def _check_table(connection: Connection, mapping: TableMapping, *, lists: bool) -> CheckedTable:
-    table = await _load(connection, mapping)
+    table = await load_table(connection, mapping)
     _check_kind(mapping, table)
     _check_identity(mapping, table)
     key = await _key_of(connection, mapping, table)
@@ -159,38 +63,7 @@ async def _check_table(connection: Connection, mapping: TableMapping, *, lists: 
     )
 
 
-async def _load(connection: Connection, mapping: TableMapping) -> _Table:
-    schema, dot, name = mapping.table.partition(".")
-    if not dot:
-        raise ConfigurationError(
-            f"Table {mapping.table!r} is named without its schema.", fix=f"write public.{mapping.table}"
-        )
-    found = await rows(connection, _TABLE, (schema, name), doing=f"looking for table {mapping.table}")
-    if not found:
-        raise ConfigurationError(
-            f"Table {mapping.table} does not exist in database {connection.info.dbname!r}.",
-            fix="create it, or correct its name (schema.table) in the configuration",
-        )
-    oid, kind, persistence, replica_identity, row_security, primary, index, leaves, special = found[0]
-    columns: list[tuple[Any, ...]] = await rows(connection, _COLUMNS, (oid,), doing=f"reading {mapping.table}")
-    return _Table(
-        oid=oid,
-        kind=kind,
-        persistence=persistence,
-        replica_identity=replica_identity,
-        row_security=row_security,
-        primary_key=tuple(primary),
-        identity_index=tuple(index),
-        loose_leaves=tuple(leaves),
-        special_leaves=special,
-        columns={
-            column: _Column(kind=type_name, generated=generated, not_null=not_null, readable=readable)
-            for column, type_name, generated, not_null, readable in columns
-        },
-    )
-
-
-def _check_kind(mapping: TableMapping, table: _Table) -> None:
+def _check_kind(mapping: TableMapping, table: CatalogTable) -> None:
     if table.kind not in {"r", "p"}:
         raise ConfigurationError(
             f"{mapping.table} is not a table (views and foreign tables have no changes to read).",
@@ -208,7 +81,7 @@ def _check_kind(mapping: TableMapping, table: _Table) -> None:
         )
 
 
-def _check_identity(mapping: TableMapping, table: _Table) -> None:
+def _check_identity(mapping: TableMapping, table: CatalogTable) -> None:
     name = _sql(mapping.table)
     if table.replica_identity == "n":
         mend = "DEFAULT" if table.primary_key else "FULL"
@@ -232,7 +105,7 @@ def _check_identity(mapping: TableMapping, table: _Table) -> None:
         )
 
 
-async def _key_of(connection: Connection, mapping: TableMapping, table: _Table) -> tuple[str, ...]:
+async def _key_of(connection: Connection, mapping: TableMapping, table: CatalogTable) -> tuple[str, ...]:
     if not mapping.key_columns:
         if not table.primary_key:
             raise ConfigurationError(
@@ -246,9 +119,7 @@ async def _key_of(connection: Connection, mapping: TableMapping, table: _Table) 
                 f"Key column {column!r} of {mapping.table} may be null.",
                 fix=f"ALTER TABLE {_sql(mapping.table)} ALTER COLUMN {quoted(column)} SET NOT NULL;",
             )
-    parameters = (table.oid, list(mapping.key_columns))
-    found = await rows(connection, _UNIQUE, parameters, doing=f"checking the key of {mapping.table}")
-    if not found[0][0]:
+    if not await has_unique_key(connection, mapping, table):
         columns = ", ".join(quoted(column) for column in mapping.key_columns)
         raise ConfigurationError(
             f"The configured key ({columns}) of {mapping.table} is not unique.",
@@ -257,7 +128,7 @@ async def _key_of(connection: Connection, mapping: TableMapping, table: _Table) 
     return mapping.key_columns
 
 
-def _check_columns(mapping: TableMapping, table: _Table, version: int) -> None:
+def _check_columns(mapping: TableMapping, table: CatalogTable, version: int) -> None:
     absent = [column for column in mapping.columns if column not in table.columns]
     if absent:
         raise ConfigurationError(
@@ -279,14 +150,14 @@ def _check_columns(mapping: TableMapping, table: _Table, version: int) -> None:
             )
 
 
-def _identity_columns(table: _Table) -> tuple[str, ...] | None:
+def _identity_columns(table: CatalogTable) -> tuple[str, ...] | None:
     """The columns that a delete carries; None for all."""
     if table.replica_identity == "f":
         return None
     return table.identity_index if table.replica_identity == "i" else table.primary_key
 
 
-def _check_covers(mapping: TableMapping, table: _Table, identity: tuple[str, ...] | None) -> None:
+def _check_covers(mapping: TableMapping, table: CatalogTable, identity: tuple[str, ...] | None) -> None:
     if identity is None or set(mapping.key_columns) <= set(identity):
         return
     mend = "DEFAULT" if set(mapping.key_columns) <= set(table.primary_key) else "FULL"

@@ -1,4 +1,4 @@
-"""Points decoded lately.
+"""The recent points: those that were decoded or written lately.
 
 Reading a payload out of Edge and decoding it takes 25 to 40 microseconds a point, most of a search that over-fetches;
 the search itself needs 0.3 ms. This process is the only writer, so what it remembers is never stale as long as it
@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 Decoded = TypeVar("Decoded")
 
 
-class PointMemo(Generic[Decoded]):
+class RecentPoints(Generic[Decoded]):
     """A bounded memory of decoded points by id; those read first go first."""
 
     def __init__(self, limit: int, load: Callable[[Sequence[str]], Mapping[str, Decoded]]) -> None:

@@ -1,0 +1,131 @@
+"""What the write path and the read path share, opened in order."""
+
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from rtrag.adapters.postgres.embedded import open_embedded_postgres
+from rtrag.adapters.qdrant.edge import EdgeIndex, open_edge_index
+from rtrag.adapters.sqlite_dead_letters import open_sqlite_dead_letters
+from rtrag.application.clean_up import CleanUp
+from rtrag.application.embedding_memo import EmbeddingMemo
+from rtrag.application.freshness import Freshness
+from rtrag.application.gate import FreshnessGate
+from rtrag.application.ingest import IngestSettings, Monitor
+from rtrag.application.problems import Problems
+from rtrag.application.retry import RetryPolicy
+from rtrag.application.services import Collection
+from rtrag.application.totals import Totals
+from rtrag.application.vectors import VectorSupply
+from rtrag.bootstrap.models import open_embedder, open_generator
+from rtrag.config import Settings
+from rtrag.domain.chunk import ChunkingIdentity
+from rtrag.domain.chunking import CHUNKER_VERSION, detect_format, header_fields, split
+from rtrag.domain.composition import Chunker, Composer
+from rtrag.domain.errors import ConfigurationError
+from rtrag.ports.changes import BatchLimits
+from rtrag.ports.dead_letters import DeadLetters
+from rtrag.ports.embedding import Embedder
+from rtrag.ports.generation import Generator
+
+SOURCE = "postgres"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Core:
+    """What the write path and the read path share."""
+
+    settings: Settings
+    collections: Mapping[str, Collection]
+    postgres_url: str
+    index: EdgeIndex
+    letters: DeadLetters
+    embedder: Embedder
+    generator: Generator
+    composer: Composer
+    vectors: VectorSupply
+    freshness: Freshness
+    clean_up: CleanUp
+    gate: FreshnessGate
+    monitor: Monitor
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        return tuple(self.composer.mappings)
+
+
+async def open_core(stack: AsyncExitStack, settings: Settings) -> Core:
+    """Open everything that both paths need; the stack closes it. Raises ConfigurationError."""
+    data = settings.data_folder
+    _make_folder(data)
+    collections = {collection.name: collection for collection in settings.mapped_collections()}
+    mappings = {table.table: table for collection in collections.values() for table in collection.tables}
+    embedder = await open_embedder(stack, settings)
+    identity = ChunkingIdentity(
+        chunker_version=CHUNKER_VERSION, model_id=embedder.model_id, dimensions=embedder.dimensions
+    )
+    if settings.postgres_url is None:
+        url = (await stack.enter_async_context(open_embedded_postgres(data / "postgres"))).url
+    else:
+        url = settings.postgres_url.get_secret_value()
+    index = await stack.enter_async_context(open_edge_index(data / "index", embedder.dimensions))
+    letters = await stack.enter_async_context(open_sqlite_dead_letters(data / "dead_letters.sqlite"))
+    freshness = Freshness()
+    return Core(
+        settings=settings,
+        collections=collections,
+        postgres_url=url,
+        index=index,
+        letters=letters,
+        embedder=embedder,
+        generator=await open_generator(stack, settings, embedder),
+        composer=Composer(
+            mappings=mappings,
+            chunker=Chunker(split=split, header_fields=header_fields, detect_format=detect_format, identity=identity),
+            max_bytes=settings.indexing.max_document_bytes,
+        ),
+        vectors=VectorSupply(
+            index=index,
+            embedder=embedder,
+            memo=EmbeddingMemo(settings.indexing.memo_entries),
+            identity=identity,
+        ),
+        freshness=freshness,
+        clean_up=CleanUp(index),
+        gate=FreshnessGate(freshness=freshness, index=index, letters=letters),
+        monitor=Monitor(settings=_ingest_settings(settings), totals=Totals(), problems=Problems()),
+    )
+
+
+async def check_identity(core: Core) -> None:
+    """Refuse an index that was made with another model: its vectors do not compare. Raises ConfigurationError."""
+    recorded = await core.index.source(SOURCE)
+    identity = core.composer.chunker.identity
+    if recorded is not None and recorded.identity != identity:
+        raise ConfigurationError(
+            f"The index in {core.settings.data_folder / 'index'} was made with model {recorded.identity.model_id!r} "
+            f"(chunking {recorded.identity.chunker_version}); now {identity.model_id!r} (chunking "
+            f"{identity.chunker_version}) is configured, whose vectors do not compare.",
+            fix="go back to the former setting, or delete that folder: the next start indexes all documents anew.",
+        )
+
+
+def _ingest_settings(settings: Settings) -> IngestSettings:
+    retry, indexing = settings.retry, settings.indexing
+    return IngestSettings(
+        limits=BatchLimits(events=indexing.batch_events, bytes=indexing.batch_bytes),
+        flush_spacing=settings.index.flush_seconds,
+        isolate_after=retry.attempts,
+        retry=RetryPolicy(wait_initial=retry.initial_seconds, wait_max=retry.max_seconds),
+    )
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(
+            f"The data folder {folder} cannot be made: {error.strerror}.",
+            fix="choose another with --data or RTRAG_DATA_FOLDER, or make it writable.",
+        ) from error

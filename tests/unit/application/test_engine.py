@@ -1,0 +1,79 @@
+"""The engine: what a capture is opened with, reopening it, and tables that are no longer configured."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+import pytest
+
+from application_bench import TABLE, Bench, upsert
+from engine_bench import Running
+from rtrag.domain.document import DocumentKey
+from rtrag.domain.errors import ConfigurationError, SourceInterruptedError
+from rtrag.domain.manifest import Manifest, PutTableState, SourceState, SwitchManifest, TableState
+from rtrag.domain.position import Position
+from rtrag.ports.changes import Capture
+from rtrag.testing.source import ScriptedCapture, ScriptedSource
+
+NOTE = DocumentKey("public.notes", ("1",))
+
+
+async def test_an_interrupted_stream_is_opened_again_and_a_replay_changes_nothing() -> None:
+    first, second = ScriptedSource(), ScriptedSource()
+    running = Running([ScriptedCapture(first), ScriptedCapture(second)])
+    async with running.run():
+        first.commit(10, upsert(10, "a", "text"))
+        first.fail(SourceInterruptedError("cable cut"))
+        second.commit(10, upsert(10, "a", "text"))
+        second.commit(20, upsert(20, "a", "newer"))
+        await running.until(lambda: second.acknowledged >= 20)
+        assert await running.bench.content("a") == "newer"
+        assert running.bench.totals.snapshot()["reconnects"] == 1
+
+
+async def test_a_configuration_error_at_the_start_ends_the_engine() -> None:
+    running = Running([])
+
+    @asynccontextmanager
+    async def refuse(_recorded: SourceState | None, _copied: Mapping[str, int]) -> AsyncIterator[Capture]:
+        raise ConfigurationError("wal_level is replica", fix="set it to logical")
+        yield
+
+    object.__setattr__(running.engine._parts, "open_capture", refuse)
+    with pytest.raises(ConfigurationError, match="wal_level"):
+        await running.engine.run()
+
+
+async def with_notes() -> Bench:
+    """An index of two tables, both copied: a document of the configured one and one of ``public.notes``."""
+    bench = Bench()
+    await bench.apply(upsert(5, "a", "text"))
+    note = Manifest(key=NOTE, position=Position(1, 6, 0))
+    copied = [PutTableState(state=TableState(table=table, copied_epoch=1)) for table in (TABLE, NOTE.table)]
+    await bench.index.write([SwitchManifest(manifest=note, replaces=None), *copied])
+    return bench
+
+
+async def test_documents_of_a_table_that_is_no_longer_configured_are_hidden_and_forgotten_and_others_stay() -> None:
+    bench = await with_notes()
+    running = Running([ScriptedCapture(ScriptedSource())], bench)
+    async with running.run():
+        await running.until(lambda: running.engine.phase == "live")
+        tables = (await running.index.records((), (TABLE, NOTE.table))).tables
+        assert tables[TABLE] == TableState(table=TABLE, copied_epoch=1)
+        floor = tables[NOTE.table].floor
+        assert floor is not None
+        assert Position(1, 6, 0) < floor < Position.copied(2), "the table may return in a later epoch"
+        await running.until(lambda: NOTE not in running.index._manifests)
+        assert await bench.content("a") == "text"
+
+
+async def test_a_table_that_returns_to_the_configuration_counts_as_never_copied() -> None:
+    bench = await with_notes()
+    without = Running([ScriptedCapture(ScriptedSource())], bench)
+    async with without.run():
+        await without.until(lambda: without.engine.phase == "live")
+    again = Running([ScriptedCapture(ScriptedSource())], bench, tables=(TABLE, NOTE.table))
+    async with again.run():
+        await again.until(lambda: again.engine.phase == "live")
+    assert [copied for _, copied in without.opened] == [{TABLE: 1}]
+    assert [copied for _, copied in again.opened] == [{TABLE: 1, NOTE.table: 0}]
