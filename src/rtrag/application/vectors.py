@@ -71,13 +71,14 @@ class VectorSupply:
         standing |= {chunk_id for lender in lenders if lender.key not in planned for chunk_id in lender.chunk_ids}
         if not standing:
             return {}
-        points = await self._index.chunks(tuple(standing), with_vectors=True)
-        found = {}
-        for point in points.values():
-            fingerprint = self._fingerprint(point)
-            if fingerprint in wanted and point.dense is not None:
-                found[fingerprint] = point.dense
-        return found
+        # Texts first, which are likely to be in memory: few chunks that an edit replaces have the vector of a new one.
+        points = await self._index.chunks(tuple(standing))
+        fingerprints = {point.id: self._fingerprint(point) for point in points.values()}
+        fitting = {chunk_id: own for chunk_id, own in fingerprints.items() if own is not None and own in wanted}
+        if not fitting:
+            return {}
+        points = await self._index.chunks(tuple(fitting), with_vectors=True)
+        return {fitting[point.id]: point.dense for point in points.values() if point.dense is not None}
 
     def _fingerprint(self, point: ChunkPoint) -> str | None:
         chunk = Chunk(text=point.text, heading_path=point.heading_path, kind=point.kind)
