@@ -1,7 +1,7 @@
 """Search on Edge: a quantized scan rescored with the full vectors, and BM25, in one batch."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 from uuid import UUID
 
 from qdrant_edge import (
@@ -61,9 +61,9 @@ class EdgeSearch:
         self, queries: Sequence[tuple[Query, SearchParams | None]], limit: int, match: Filter | None
     ) -> list[list[Hit]]:
         requests = [QueryRequest(query=query, limit=limit, filter=match, params=params) for query, params in queries]
-        pages = self._state.chunks.query_batch(QueryBatchRequest(requests))
-        name_of = self._names.of
-        return [[Hit(name_of(scored.id), scored.score) for scored in page] for page in pages]
+        pages = cast("list[list[Any]]", self._state.chunks.query_batch(QueryBatchRequest(requests)))
+        names = self._names
+        return [[Hit(names[scored.id.int], scored.score) for scored in page] for page in pages]
 
     def _matching(self, page: Sequence[Hit], request: SearchRequest) -> Sequence[Hit]:
         if not request.conditions and not request.hidden_below:
@@ -88,18 +88,11 @@ def _matches(point: ChunkPoint, conditions: Sequence[Condition], floors: Mapping
     return (floor is None or point.position > floor) and all_match(conditions, point.filterable)
 
 
-class _Names:
+class _Names(dict[int, str]):
     """Ids as text of the chunks found lately: writing one out takes longer than all else that is done with a hit."""
 
-    def __init__(self) -> None:
-        self._known: dict[int, str] = {}
-
-    def of(self, uuid: Any) -> str:
-        number = uuid.int
-        return self._known.get(number) or self._learn(number, uuid)
-
-    def _learn(self, number: int, uuid: UUID) -> str:
-        if len(self._known) >= REMEMBERED_NAMES:
-            self._known.clear()
-        name = self._known[number] = str(uuid)
+    def __missing__(self, number: int) -> str:
+        if len(self) >= REMEMBERED_NAMES:
+            self.clear()
+        name = self[number] = str(UUID(int=number))
         return name

@@ -14,6 +14,8 @@ from rtrag.application.questions import Answer, Question, Retrieval
 from rtrag.domain.errors import RtragError
 from rtrag.entrypoints.http.problems import MAX_ERRORS, internal_problem, problem_of, request_id_of
 from rtrag.entrypoints.http.schemas import (
+    ANSWER,
+    RETRIEVAL,
     AnswerOut,
     CollectionOut,
     CollectionsOut,
@@ -77,7 +79,7 @@ async def query(request: Request) -> Response:
         metrics.failed()
         raise
     metrics.answered(time.perf_counter() - started, memoised=answer.memoised)
-    return json_response(AnswerOut.of(answer))
+    return Response(ANSWER.dump_json(AnswerOut.of(answer)), media_type="application/json")
 
 
 @router.post(
@@ -161,8 +163,8 @@ async def _events(
 def _event(item: Retrieval | TextDelta | Answer) -> ServerSentEvent:
     match item:
         case Retrieval():
-            return ServerSentEvent(RetrievalOut.of(item).model_dump_json(), event="retrieval")
+            return ServerSentEvent(RETRIEVAL.dump_json(RetrievalOut.of(item)).decode(), event="retrieval")
         case TextDelta():
             return ServerSentEvent(DeltaOut(text=item.text).model_dump_json(), event="delta")
         case Answer():
-            return ServerSentEvent(AnswerOut.of(item).model_dump_json(), event="answer")
+            return ServerSentEvent(ANSWER.dump_json(AnswerOut.of(item)).decode(), event="answer")

@@ -1,10 +1,11 @@
 """The shapes of the query API. What comes in refuses unknown names; what goes out has every field, always."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from typing import Annotated, Any, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter
 
 from rtrag.application.questions import Answer, Citation, Question, Retrieval, Source
 from rtrag.application.services import Collection
@@ -74,14 +75,17 @@ class QueryIn(BaseModel):
         )
 
 
-class AsOfOut(BaseModel):
+@dataclass(slots=True, kw_only=True)
+class AsOfOut:
     """What the answer reflects."""
 
-    position: str = Field(description="Everything committed at or before this LSN; usable as min_position.")
-    epoch: int = Field(description="Rises whenever LSNs stop being comparable.")
-    commit_time: datetime | None = Field(description="Of the newest transaction in it.")
-    lag_ms: float = Field(description="How long ago it was last known that nothing newer was committed.")
-    stale_reason: str | None = Field(description="Why the index as a whole may be behind, null when it is not.")
+    position: Annotated[str, Field(description="Everything committed at or before this LSN; usable as min_position.")]
+    epoch: Annotated[int, Field(description="Rises whenever LSNs stop being comparable.")]
+    commit_time: Annotated[datetime | None, Field(description="Of the newest transaction in it.")]
+    lag_ms: Annotated[float, Field(description="How long ago it was last known that nothing newer was committed.")]
+    stale_reason: Annotated[
+        str | None, Field(description="Why the index as a whole may be behind, null when it is not.")
+    ]
 
     @classmethod
     def of(cls, as_of: AsOf) -> "AsOfOut":
@@ -94,20 +98,21 @@ class AsOfOut(BaseModel):
         )
 
 
-class SourceOut(BaseModel):
+@dataclass(slots=True, kw_only=True)
+class SourceOut:
     """A passage that retrieval found, best first."""
 
     rank: int
-    document: str = Field(description="Document key: table and primary key.")
-    id: str = Field(description="The primary key alone, as /api/documents/{id} takes it.")
+    document: Annotated[str, Field(description="Document key: table and primary key.")]
+    id: Annotated[str, Field(description="The primary key alone, as /api/documents/{id} takes it.")]
     title: str
     heading_path: list[str]
     text: str
-    score: float = Field(description="Fused from meaning and words, between 0 and 1.")
+    score: Annotated[float, Field(description="Fused from meaning and words, between 0 and 1.")]
     chunk_id: str
-    ordinal: int = Field(description="The passage's place in its document, from 0.")
-    version: int | None = Field(description="Version of the document; null where the table counts none.")
-    position: str = Field(description="Position of the change that made this version: epoch:LSN:ordinal.")
+    ordinal: Annotated[int, Field(description="The passage's place in its document, from 0.")]
+    version: Annotated[int | None, Field(description="Version of the document; null where the table counts none.")]
+    position: Annotated[str, Field(description="Position of the change that made this version: epoch:LSN:ordinal.")]
     commit_time: datetime | None
     metadata: dict[str, Any]
 
@@ -131,10 +136,11 @@ class SourceOut(BaseModel):
         )
 
 
-class CitationOut(BaseModel):
+@dataclass(slots=True, kw_only=True)
+class CitationOut:
     """A place that the answer rests on."""
 
-    number: int = Field(description="What the answer's text refers to as [number].")
+    number: Annotated[int, Field(description="What the answer's text refers to as [number].")]
     document: str
     id: str
     title: str
@@ -162,19 +168,20 @@ class CitationOut(BaseModel):
         )
 
 
-class AnswerOut(BaseModel):
+@dataclass(slots=True, kw_only=True)
+class AnswerOut:
     """An answer with everything it rests on."""
 
-    answer: str = Field(description="Refers to citations as [number].")
-    sufficient: bool = Field(description="Whether the sources answer the question.")
+    answer: Annotated[str, Field(description="Refers to citations as [number].")]
+    sufficient: Annotated[bool, Field(description="Whether the sources answer the question.")]
     citations: list[CitationOut]
     sources: list[SourceOut]
     total_sources: int
     page: int
     page_size: int
     as_of: AsOfOut
-    model: str = Field(description="What generated the text.")
-    memoised: bool = Field(description="The text was generated before, from exactly this evidence.")
+    model: Annotated[str, Field(description="What generated the text.")]
+    memoised: Annotated[bool, Field(description="The text was generated before, from exactly this evidence.")]
 
     @classmethod
     def of(cls, answer: Answer) -> "AnswerOut":
@@ -192,7 +199,8 @@ class AnswerOut(BaseModel):
         )
 
 
-class RetrievalOut(BaseModel):
+@dataclass(slots=True, kw_only=True)
+class RetrievalOut:
     """The first event of a streamed answer: what was found, before anything is generated."""
 
     sources: list[SourceOut]
@@ -206,6 +214,11 @@ class RetrievalOut(BaseModel):
             total_sources=retrieval.total_sources,
             as_of=AsOfOut.of(retrieval.as_of),
         )
+
+
+# Plain dataclasses, because an answer has a dozen of these: models would take twice as long to make and write out.
+ANSWER = TypeAdapter(AnswerOut)
+RETRIEVAL = TypeAdapter(RetrievalOut)
 
 
 class DeltaOut(BaseModel):
