@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from enum import Enum, auto
 
 from rtrag.domain.conditions import all_match
 from rtrag.domain.context import best_headers, raise_headers
@@ -13,7 +14,8 @@ from rtrag.domain.position import Position
 from rtrag.domain.retrieval import Candidates, Passage, SearchRequest
 from rtrag.ports.index import IndexReader, Records
 
-MAX_PASSES = 5
+MAX_PASSES = 8
+DEEPER = 4  # times as many candidates
 SPARE = 2  # manifests read beyond what is needed, in case some hits are not visible
 
 
@@ -56,18 +58,20 @@ class Search:
         for _ in range(MAX_PASSES):
             candidates = await self._index.search(request)
             found = await self._check(candidates, request, needed, known)
-            if found is not None:
+            if isinstance(found, Found):
                 return found
+            if found is _Again.DEEPER:
+                request = replace(request, limit=request.limit * DEEPER)
         raise TransientError("The documents found keep changing faster than they can be read; ask again.")
 
     async def _check(
         self, candidates: Candidates, request: SearchRequest, needed: int, known: "_Known"
-    ) -> Found | None:
-        """The visible ones from the best down; None if documents have changed since the search."""
+    ) -> "Found | _Again":
+        """The visible ones from the best down; or that, and how, to search again."""
         ids = {hit.chunk_id for found in (candidates.dense, candidates.lexical) for hit in found}
         total = len(ids)
         visible: list[Passage] = []
-        place = 0
+        place, outdated = 0, False
         while place < total and len(visible) < needed:
             upto = min(total, place + needed - len(visible) + SPARE)
             ranked = fuse(candidates, dense_weight=self._settings.dense_weight, limit=upto, depth=request.limit)
@@ -79,8 +83,8 @@ class Search:
             chunks = await self._index.chunks([hit.chunk_id for hit in window])
             keys = tuple(dict.fromkeys(chunk.key for chunk in chunks.values()))
             records = await self._index.records(keys, tuple({key.table for key in keys}))
-            if known.outdated([hit.chunk_id for hit in window], chunks, records):
-                return None
+            # Looked through to the end, so that the next pass knows them all: many at once may be waiting to be swept.
+            outdated |= known.outdated([hit.chunk_id for hit in window], chunks, records)
             visible += [
                 Passage(chunk=chunk, manifest=records.manifests[chunk.key], score=hit.score)
                 for hit in window
@@ -89,6 +93,11 @@ class Search:
                 # Filters may carry access rights: the manifest has the last word.
                 and all_match(request.conditions, records.manifests[chunk.key].filterable)
             ]
+        if outdated:
+            return _Again.CHANGED
+        full = max(len(candidates.dense), len(candidates.lexical)) >= request.limit
+        if full and len(visible) < min(needed, place):
+            return _Again.DEEPER
         headers = await self._headers(visible)
         raised = ids.intersection(headers).difference([passage.chunk.id for passage in visible])
         passages = raise_headers(visible, headers)
@@ -109,6 +118,17 @@ class Search:
         }
         wanted.update(best_headers(passages))
         return await self._index.chunks(tuple(sorted(wanted - own)))
+
+
+class _Again(Enum):
+    """Why a search is run again.
+
+    ``CHANGED``: documents have changed since, their new versions are to be found. ``DEEPER``: what hides behind their
+    old versions, which wait to be swept, lies deeper than was searched.
+    """
+
+    CHANGED = auto()
+    DEEPER = auto()
 
 
 class _Known:

@@ -15,7 +15,7 @@ from rtrag.application.services import Collection
 from rtrag.domain.conditions import Condition
 from rtrag.domain.document import DocumentKey
 from rtrag.domain.errors import InvalidRequestError, NotFoundError
-from rtrag.domain.manifest import Manifest
+from rtrag.domain.manifest import Manifest, Operation, SweepChunks
 from rtrag.domain.mapping import TableMapping
 from rtrag.domain.retrieval import Candidates, SearchRequest
 from rtrag.ports.generation import TextDelta
@@ -40,7 +40,9 @@ class DictCache:
 class Asked:
     """An answer service over a bench."""
 
-    def __init__(self, bench: Bench | None = None, settings: AnswerSettings | None = None) -> None:
+    def __init__(
+        self, bench: Bench | None = None, settings: AnswerSettings | None = None, search: SearchSettings | None = None
+    ) -> None:
         self.bench = bench or Bench()
         self.generator = EchoGenerator()
         self.freshness = Freshness()
@@ -50,7 +52,7 @@ class Asked:
         }
         gate = FreshnessGate(freshness=self.freshness, index=self.bench.index, letters=self.bench.letters)
         readers = Readers(
-            search=Search(self.bench.index, SearchSettings()),
+            search=Search(self.bench.index, search or SearchSettings()),
             embedder=self.bench.embedder,
             generator=self.generator,
             answer_cache=DictCache(),
@@ -191,6 +193,24 @@ async def test_a_document_that_changes_during_the_search_is_found_in_its_new_ver
     index.changed = False
     answer = await asked.ask("price")
     assert [source.text for source in answer.sources] == ["The price is 13 euros."]
+
+
+class UnsweptIndex(InMemoryIndex):
+    """What a large batch leaves between its last switch and its sweeps."""
+
+    async def write(self, operations: Sequence[Operation]) -> None:
+        await super().write([each for each in operations if not isinstance(each, SweepChunks)])
+
+
+@pytest.mark.parametrize("depth", [8, 120])
+async def test_any_number_of_replaced_chunks_that_are_not_swept_yet_hides_nothing(depth: int) -> None:
+    asked = Asked(Bench(index=UnsweptIndex()), search=SearchSettings(depth=depth))
+    names = [f"d{number}" for number in range(90)]
+    await asked.bench.apply(*(upsert(1, name, f"The price, the price of {name}.") for name in names))
+    await asked.bench.apply(*(upsert(2, name, f"Of {name} nobody knows.") for name in names))
+    answer = await asked.ask("the price")
+    assert len(answer.sources) == 10
+    assert all("nobody" in source.text for source in answer.sources)
 
 
 class ForgetfulIndex(InMemoryIndex):
