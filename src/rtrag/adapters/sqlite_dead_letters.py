@@ -127,6 +127,8 @@ async def open_sqlite_dead_letters(path: Path) -> AsyncIterator[SqliteDeadLetter
             writer = stack.enter_context(closing(_connect(path)))
             reader = stack.enter_context(closing(_connect(path)))
             writer.execute(SCHEMA)
+            writer.execute("BEGIN IMMEDIATE")  # a file that may only be read fails here, not with the first letter
+            writer.execute("ROLLBACK")
         except (OSError, sqlite3.Error) as exc:
             raise ConfigurationError(
                 f"The file of dead letters {path} cannot be used: {exc}.",

@@ -26,6 +26,9 @@ MISSING: Final = Missing.MISSING
 class DocumentKey:
     """Source table and primary key; ``str()`` is its stable text form, ``public.documents/doc-1``.
 
+    A key that is not UTF-8, which a database in SQL_ASCII may hold, has its odd bytes as Python escapes them
+    (``surrogateescape``), so that its row can be found again.
+
     Attributes:
         table: schema-qualified table name, ``public.documents``.
         values: the primary key's columns as text, in key order.
@@ -45,7 +48,7 @@ class DocumentKey:
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read back what ``str()`` wrote; ValueError if a part is missing."""
-        table, *values = (unquote(part) for part in text.split("/"))
+        table, *values = (unquote(part, errors="surrogateescape") for part in text.split("/"))
         if not table or not values:
             raise ValueError(f"not a document key: {text!r}, expected table/key as in public.documents/doc-1")
         return cls(table, tuple(values))
@@ -53,7 +56,7 @@ class DocumentKey:
 
 @lru_cache(maxsize=65_536)
 def _text(parts: tuple[str, ...]) -> str:
-    return "/".join(quote(part, safe=".~-_:@ ") for part in parts)
+    return "/".join(quote(part, safe=".~-_:@ ", errors="surrogateescape") for part in parts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

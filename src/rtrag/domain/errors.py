@@ -62,8 +62,13 @@ class ConfigurationError(RtragError):
         super().__init__(message)
         self.fix = fix
 
+    @property
+    def message(self) -> str:
+        """What does not fit, without the fix."""
+        return super().__str__()
+
     def __str__(self) -> str:
-        return f"{super().__str__()} Fix: {self.fix}"
+        return f"{self.message} Fix: {self.fix}"
 
 
 class RequestError(RtragError):

@@ -1,11 +1,14 @@
 """Connections to the source database, and what PostgreSQL's errors mean to us."""
 
+import re
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final
 
 import psycopg
+from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from rtrag.domain.errors import ConfigurationError, RtragError, ServiceUnavailableError
@@ -55,7 +58,10 @@ _CONNECT_WORDS: Mapping[str, str] = {
     "no password supplied": "28P01",
     "must be superuser or replication role": "42501",
     "permission denied to start WAL sender": "42501",
+    "permission denied for database": "42501",
+    "is not permitted to log in": "28000",
 }
+_MAX_PORT: Final = 65_535
 
 
 def _state_of(error: psycopg.Error) -> str | None:
@@ -70,12 +76,16 @@ def _state_of(error: psycopg.Error) -> str | None:
     return "3D000" if 'database "' in message and "does not exist" in message else None
 
 
-def domain_error(error: psycopg.Error, doing: str) -> RtragError:
-    """What to do about an error of PostgreSQL that came up while ``doing``."""
+def domain_error(error: psycopg.Error, doing: str, mending: Mapping[str, str] = MappingProxyType({})) -> RtragError:
+    """What to do about an error of PostgreSQL that came up while ``doing``.
+
+    ``mending`` has the fix for errors with certain words, where the caller knows a better one than the general.
+    """
     words = " ".join(str(error).split()) or type(error).__name__
     meaning = _CONFIGURATION.get(_state_of(error) or "")
     if meaning is not None:
-        return ConfigurationError(f"{meaning.what}, while {doing}: {words}.", fix=meaning.fix)
+        fix = next((fix for said, fix in mending.items() if said in words), meaning.fix)
+        return ConfigurationError(f"{meaning.what}, while {doing}: {words}.", fix=fix)
     if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError | psycopg.InternalError):
         return ServiceUnavailableError(f"PostgreSQL failed while {doing}: {words}")
     return ConfigurationError(
@@ -84,23 +94,17 @@ def domain_error(error: psycopg.Error, doing: str) -> RtragError:
 
 
 @contextmanager
-def mapped(doing: str) -> Iterator[None]:
-    """Turn PostgreSQL's errors into ours."""
+def mapped(doing: str, mending: Mapping[str, str] = MappingProxyType({})) -> Iterator[None]:
+    """Turn PostgreSQL's errors into ours; see ``domain_error``."""
     try:
         yield
     except psycopg.Error as exc:
-        raise domain_error(exc, doing) from exc
+        raise domain_error(exc, doing, mending) from exc
 
 
 def conninfo(url: str, settings: Mapping[str, str] | None = None, **parameters: str) -> str:
     """The connection string: ours for the session, the URL's for everything else that it names."""
-    try:
-        given = {name: str(value) for name, value in conninfo_to_dict(url).items() if value is not None}
-    except psycopg.ProgrammingError as exc:
-        raise ConfigurationError(
-            f"The URL of PostgreSQL cannot be read: {' '.join(str(exc).split())}.",
-            fix="write it as postgresql://user:password@host:5432/database",
-        ) from exc
+    given = _parts(url)
     session = {**SESSION, **(settings or {})}
     ours = " ".join(f"-c {name}={value}" for name, value in session.items() if name != "client_encoding")
     given["options"] = f"{given.get('options', '')} {ours}".strip()
@@ -108,9 +112,31 @@ def conninfo(url: str, settings: Mapping[str, str] | None = None, **parameters: 
     return make_conninfo("", **{**_NETWORK, **given, **fixed})
 
 
+def _parts(url: str) -> dict[str, str]:
+    """What the URL names. Raises ConfigurationError in words that quote nothing of it: it may hold a password."""
+    try:
+        given = {name: str(value) for name, value in conninfo_to_dict(url).items() if value is not None}
+    except psycopg.ProgrammingError as exc:
+        said = re.sub(r':?\s*"[^"]*"', "", " ".join(str(exc).split()))
+        reason = said if re.match("postgres(ql)?://", url) else "it does not begin with postgresql://"
+        raise _unreadable(reason) from None
+    ports = [port for port in given.get("port", "").split(",") if port]
+    if not all(port.isascii() and port.isdigit() and 0 < int(port) <= _MAX_PORT for port in ports):
+        raise _unreadable(f"its port is no number up to {_MAX_PORT}")
+    return given
+
+
+def _unreadable(reason: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"The URL of PostgreSQL cannot be read: {reason}.",
+        fix="write it as postgresql://user:password@host:5432/database, in user and password %40 for @, %2F for / and "
+        "%3A for :",
+    )
+
+
 async def connect(url: str, settings: Mapping[str, str] | None = None, **parameters: str) -> Connection:
     """An autocommit connection. Raises ConfigurationError or ServiceUnavailableError."""
-    with mapped("connecting to PostgreSQL"):
+    with mapped("connecting to PostgreSQL", _mending(url)):
         connection = await psycopg.AsyncConnection.connect(
             conninfo(url, settings, **parameters), autocommit=True, cursor_factory=psycopg.AsyncRawCursor
         )
@@ -118,6 +144,19 @@ async def connect(url: str, settings: Mapping[str, str] | None = None, **paramet
             # Such a database may hold any bytes; asked for UTF-8, the server would end the stream at the first odd one.
             await connection.execute("SET client_encoding TO SQL_ASCII")
         return connection
+
+
+def _mending(url: str) -> Mapping[str, str]:
+    """The SQL that lets the URL's role in, by the words of the server that ask for it."""
+    given = _parts(url)
+    role = quoted(given["user"]) if "user" in given else "<this role>"
+    database = quoted(given.get("dbname") or given.get("user") or "")
+    return {
+        "permission denied for database": f"GRANT CONNECT ON DATABASE {database} TO {role};",
+        "is not permitted to log in": f"ALTER ROLE {role} LOGIN;",
+        "must be superuser or replication role": f"ALTER ROLE {role} REPLICATION;",
+        "permission denied to start WAL sender": f"ALTER ROLE {role} REPLICATION;",
+    }
 
 
 @asynccontextmanager
@@ -166,3 +205,8 @@ def _plain(value: Any) -> Any:
     if isinstance(value, bytes):
         return value.decode("utf-8", "backslashreplace")
     return [_plain(item) for item in value] if isinstance(value, list) else value
+
+
+def quoted(identifier: str) -> str:
+    """An identifier as SQL reads it."""
+    return sql.Identifier(identifier).as_string(None)

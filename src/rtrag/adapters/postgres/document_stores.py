@@ -8,7 +8,7 @@ import psycopg
 from psycopg import sql
 from psycopg_pool import AsyncConnectionPool
 
-from rtrag.adapters.postgres.connection import connected, conninfo, domain_error
+from rtrag.adapters.postgres.connection import connected, conninfo, domain_error, rows
 from rtrag.adapters.postgres.document_table import Column, DocumentTable, check_writable
 from rtrag.adapters.postgres.documents import Pool, PostgresDocumentStore
 from rtrag.domain.errors import ConfigurationError
@@ -16,10 +16,11 @@ from rtrag.domain.mapping import TableMapping
 
 CONNECTIONS = 8
 WAIT_FOR_CONNECTION_SECONDS = 10.0
+RECONNECT_SECONDS = 5.0  # the pool doubles its delays, up to minutes: after this the next request tries at once
 LOCK_SECONDS = 10.0
 READ_SECONDS = 5.0
 _COLUMNS = """
-SELECT a.attname, format_type(a.atttypid, -1), t.typcategory::text,
+SELECT a.attname::text, format_type(a.atttypid, -1), t.typcategory::text,
        a.atthasdef OR a.attidentity <> '', a.attgenerated <> '',
        (SELECT array_position(i.indkey::int2[], a.attnum) FROM pg_index i
         WHERE i.indrelid = a.attrelid AND i.indisprimary)
@@ -46,12 +47,16 @@ async def open_document_stores(
     ServiceUnavailableError when the server is away.
     """
     tables = [await _resolve(url, mapping) for mapping in mappings if mapping.writable]
+    if not tables:
+        yield {}
+        return
     limits = {"lock_timeout": f"{lock_seconds * 1000:.0f}ms", "statement_timeout": f"{read_seconds * 1000:.0f}ms"}
     pool: Pool = AsyncConnectionPool(
         conninfo(url, limits),
         min_size=1,
         max_size=CONNECTIONS,
         timeout=WAIT_FOR_CONNECTION_SECONDS,
+        reconnect_timeout=RECONNECT_SECONDS,
         kwargs={"autocommit": True},
         check=AsyncConnectionPool.check_connection,
         name="documents",
@@ -65,15 +70,15 @@ async def _resolve(url: str, mapping: TableMapping) -> DocumentTable:
     schema, _, name = mapping.table.partition(".")
     async with connected(url) as connection:
         try:
-            rows = await (await connection.execute(_COLUMNS, (schema, name))).fetchall()
-            if not rows:
+            found = await rows(connection, _COLUMNS, (schema, name), doing=f"looking for table {mapping.table}")
+            if not found:
                 raise ConfigurationError(
                     f"The table {mapping.table} does not exist.", fix="create it, or correct its name (schema.table)."
                 )
-            primary = [row[0] for row in sorted((row for row in rows if row[5] is not None), key=lambda row: row[5])]
+            primary = [row[0] for row in sorted((row for row in found if row[5] is not None), key=lambda row: row[5])]
             columns = {
                 row[0]: Column(name=row[0], type=row[1], category=row[2], has_default=row[3], generated=row[4])
-                for row in rows
+                for row in found
             }
             complete = replace(mapping, key_columns=mapping.key_columns or tuple(primary))
             check_writable(complete, columns)

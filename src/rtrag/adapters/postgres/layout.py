@@ -42,9 +42,9 @@ class Layout:
         return DocumentKey(self.mapping.table, tuple(_key_text(row[place], self.columns[place]) for place in self.keys))
 
     def any_key(self, row: Sequence[ColumnValue]) -> DocumentKey:
-        """A key for a dead letter: the right one if at all possible, printable in any case."""
+        """A key for a dead letter: the right one if at all possible, whatever bytes it holds."""
         places = self.keys if len(self.keys) == len(self.mapping.key_columns) else self.stand_in
-        return DocumentKey(self.mapping.table, tuple(_printable(row[place]) or "" for place in places) or ("",))
+        return DocumentKey(self.mapping.table, tuple(_escaped(row[place]) for place in places) or ("",))
 
     def draft(self, row: Sequence[ColumnValue]) -> DocumentDraft | None:
         """The document of a row, None if the row filter excludes it. Raises RowError."""
@@ -116,6 +116,10 @@ def _key_text(value: ColumnValue, name: str) -> str:
         return value.decode()
     except UnicodeDecodeError as exc:
         raise RowError(f"key column {name!r} holds bytes that are not UTF-8 text") from exc
+
+
+def _escaped(value: ColumnValue) -> str:
+    return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else ""
 
 
 def _printable(value: ColumnValue, limit: int | None = None) -> str | None:

@@ -70,7 +70,7 @@ def _check_ownership(found: Found) -> None:
     raise ConfigurationError(
         f"Replication slot {slot.name!r} belongs to something else: plugin {slot.plugin}, database "
         f"{slot.database or 'none'}, where {_PLUGIN} and {found.server.database} were expected.",
-        fix="choose another slot name (setting slot)",
+        fix="choose another slot name (RTRAG_SOURCE__SLOT)",
     )
 
 

@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from rtrag.adapters.postgres.connection import Connection, mapped, rows
-from rtrag.adapters.postgres.query import quoted
+from rtrag.adapters.postgres.connection import Connection, mapped, quoted, rows
 from rtrag.domain.errors import ConfigurationError
 
 _MARK: Final = "Managed by rtrag: tables and columns are set at its start."
@@ -158,8 +157,9 @@ async def _run(connection: Connection, name: str, statements: Sequence[str]) -> 
                     await connection.execute(statement.encode())
     except ConfigurationError as exc:
         raise ConfigurationError(
-            f"Publication {name!r} could not be set: {exc}",
-            fix=f"run this as the owner of the tables, or a superuser: {' '.join(statements)}",
+            f"Publication {name!r} could not be set: {exc.message}",
+            fix="run this as a superuser, or as the owner of the tables with CREATE on the database: "
+            + " ".join(statements),
         ) from exc
 
 
@@ -170,7 +170,7 @@ def _does_not_fit(
     statements = " ".join(_mending(found, reasons, wanted, version))
     return ConfigurationError(
         f"Publication {found.name!r} was not made by rtrag and does not carry what is needed ({told}).",
-        fix=f"let its owner run: {statements} Or choose another name (setting publication).",
+        fix=f"let its owner run: {statements} Or choose another name (RTRAG_SOURCE__PUBLICATION).",
     )
 
 

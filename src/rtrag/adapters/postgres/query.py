@@ -5,13 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from psycopg import sql
 from psycopg.abc import Buffer
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
 
 from rtrag.adapters.postgres.catalog import TypeCatalog
-from rtrag.adapters.postgres.connection import Connection, mapped, rows
+from rtrag.adapters.postgres.connection import Connection, mapped, quoted, rows
 from rtrag.adapters.postgres.layout import Layout, layout_of
 from rtrag.domain.conditions import Condition
 from rtrag.domain.errors import ServiceUnavailableError
@@ -145,11 +144,6 @@ async def estimate(connection: Connection, shape: TableShape) -> int:
     plan = found[0][0]
     parsed = json.loads(plan) if isinstance(plan, str) else plan
     return int(parsed[0]["Plan"]["Plan Rows"])
-
-
-def quoted(identifier: str) -> str:
-    """An identifier as SQL reads it."""
-    return sql.Identifier(identifier).as_string(None)
 
 
 def _comparable(condition: Condition, kind: str) -> tuple[str, ...]:

@@ -11,8 +11,7 @@ from typing import Final, Self
 import psycopg
 from psycopg import generators, pq
 
-from rtrag.adapters.postgres.connection import Connection, connect, mapped, rows
-from rtrag.adapters.postgres.query import quoted
+from rtrag.adapters.postgres.connection import Connection, connect, mapped, quoted, rows
 from rtrag.adapters.postgres.replication_stream import ReplicationStream, StreamTimes
 from rtrag.domain.errors import ServiceUnavailableError
 from rtrag.domain.position import format_lsn, parse_lsn

@@ -2,8 +2,7 @@
 
 from typing import Final
 
-from rtrag.adapters.postgres.connection import Connection, rows
-from rtrag.adapters.postgres.query import quoted
+from rtrag.adapters.postgres.connection import Connection, quoted, rows
 from rtrag.domain.errors import ConfigurationError
 
 _OLDEST: Final = 140_000

@@ -115,7 +115,7 @@ async def drop_slot(connection: Connection, status: SlotStatus) -> None:
     if status.active_pid is not None:
         raise ConfigurationError(
             f"Replication slot {status.name!r} has to be made anew, but is in use by {status.user or 'somebody'}.",
-            fix="stop the other instance, or give this one a slot of its own (setting slot); if the process is a "
+            fix="stop the other instance, or give this one a slot of its own (RTRAG_SOURCE__SLOT); if the process is a "
             f"leftover: SELECT pg_terminate_backend({status.active_pid});",
         )
     query = "SELECT pg_drop_replication_slot($1)"

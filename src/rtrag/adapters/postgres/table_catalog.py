@@ -19,7 +19,8 @@ SELECT c.oid::bigint, c.relkind::text, c.relpersistence::text, c.relreplident::t
              JOIN pg_class l ON l.oid = t.relid JOIN pg_namespace n2 ON n2.oid = l.relnamespace
              WHERE t.isleaf AND l.relkind = 'r' AND l.relreplident = 'n'),
        EXISTS (SELECT FROM pg_partition_tree(c.oid) t JOIN pg_class l ON l.oid = t.relid
-               WHERE t.isleaf AND l.relreplident NOT IN ('d', 'n'))
+               WHERE t.isleaf AND l.relreplident NOT IN ('d', 'n')),
+       current_user::text, has_schema_privilege(n.oid, 'USAGE')
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = $1 AND c.relname = $2
 """
@@ -50,7 +51,10 @@ class CatalogColumn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CatalogTable:
-    """A table's row in the catalog; ``loose_leaves`` are partitions without replica identity."""
+    """A table's row in the catalog; ``loose_leaves`` are partitions without replica identity.
+
+    ``role`` is who asks, and ``schema_usable`` whether it may look anything up in the table's schema.
+    """
 
     oid: int
     kind: str
@@ -61,6 +65,8 @@ class CatalogTable:
     identity_index: tuple[str, ...]
     loose_leaves: tuple[str, ...]
     special_leaves: bool
+    role: str
+    schema_usable: bool
     columns: dict[str, CatalogColumn]
 
 
@@ -77,7 +83,7 @@ async def load_table(connection: Connection, mapping: TableMapping) -> CatalogTa
             f"Table {mapping.table} does not exist in database {connection.info.dbname!r}.",
             fix="create it, or correct its name (schema.table) in the configuration",
         )
-    oid, kind, persistence, replica_identity, row_security, primary, index, leaves, special = found[0]
+    oid, kind, persistence, replica_identity, row_security, primary, index, leaves, special, role, usable = found[0]
     columns: list[tuple[Any, ...]] = await rows(connection, _COLUMNS, (oid,), doing=f"reading {mapping.table}")
     return CatalogTable(
         oid=oid,
@@ -89,6 +95,8 @@ async def load_table(connection: Connection, mapping: TableMapping) -> CatalogTa
         identity_index=tuple(index),
         loose_leaves=tuple(leaves),
         special_leaves=special,
+        role=role,
+        schema_usable=usable,
         columns={
             column: CatalogColumn(kind=type_name, generated=generated, not_null=not_null, readable=readable)
             for column, type_name, generated, not_null, readable in columns

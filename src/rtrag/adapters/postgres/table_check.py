@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from rtrag.adapters.postgres.connection import Connection
+from rtrag.adapters.postgres.connection import Connection, quoted
 from rtrag.adapters.postgres.publication import WantedTable
-from rtrag.adapters.postgres.query import TableShape, quoted
+from rtrag.adapters.postgres.query import TableShape
 from rtrag.adapters.postgres.table_catalog import CatalogTable, has_unique_key, load_table
 from rtrag.domain.errors import ConfigurationError
 from rtrag.domain.mapping import TableMapping
@@ -77,7 +77,7 @@ def _check_kind(mapping: TableMapping, table: CatalogTable) -> None:
     if table.row_security:
         raise ConfigurationError(
             f"Row level security hides rows of {mapping.table} from this role: the copy would lack them.",
-            fix="ALTER ROLE <this role> BYPASSRLS; and restrict documents by row_filter instead",
+            fix=f"ALTER ROLE {quoted(table.role)} BYPASSRLS; and restrict documents by row_filter instead",
         )
 
 
@@ -101,8 +101,14 @@ def _check_identity(mapping: TableMapping, table: CatalogTable) -> None:
         raise ConfigurationError(
             f"Table {mapping.table} has no primary key: once published, PostgreSQL would refuse its updates and "
             "deletes, and documents would have no identity.",
-            fix=f"ALTER TABLE {name} ADD PRIMARY KEY (<columns>);",
+            fix=f"ALTER TABLE {name} ADD PRIMARY KEY ({_key_columns(mapping, table)});",
         )
+
+
+def _key_columns(mapping: TableMapping, table: CatalogTable) -> str:
+    """The columns to make the primary key of, in SQL, as far as that can be known."""
+    columns = mapping.key_columns or (("id",) if "id" in table.columns else ())
+    return ", ".join(quoted(column) for column in columns) or "<columns>"
 
 
 async def _key_of(connection: Connection, mapping: TableMapping, table: CatalogTable) -> tuple[str, ...]:
@@ -110,7 +116,8 @@ async def _key_of(connection: Connection, mapping: TableMapping, table: CatalogT
         if not table.primary_key:
             raise ConfigurationError(
                 f"Table {mapping.table} has no primary key and no key is configured.",
-                fix=f"ALTER TABLE {_sql(mapping.table)} ADD PRIMARY KEY (<columns>); or configure the key columns",
+                fix=f"ALTER TABLE {_sql(mapping.table)} ADD PRIMARY KEY ({_key_columns(mapping, table)}); or "
+                "configure the key columns",
             )
         return table.primary_key
     for column in mapping.key_columns:
@@ -128,7 +135,15 @@ async def _key_of(connection: Connection, mapping: TableMapping, table: CatalogT
     return mapping.key_columns
 
 
+def _let_in(mapping: TableMapping, table: CatalogTable) -> str:
+    return f"GRANT USAGE ON SCHEMA {quoted(mapping.table.partition('.')[0])} TO {quoted(table.role)};"
+
+
 def _check_columns(mapping: TableMapping, table: CatalogTable, version: int) -> None:
+    if not table.schema_usable:
+        raise ConfigurationError(
+            f"Role {table.role!r} may not use the schema of {mapping.table}.", fix=_let_in(mapping, table)
+        )
     absent = [column for column in mapping.columns if column not in table.columns]
     if absent:
         raise ConfigurationError(
@@ -139,9 +154,8 @@ def _check_columns(mapping: TableMapping, table: CatalogTable, version: int) -> 
         column = table.columns[name]
         if not column.readable:
             raise ConfigurationError(
-                f"This role may not read column {name!r} of {mapping.table}.",
-                fix=f"GRANT SELECT ON {_sql(mapping.table)} TO <this role>; GRANT USAGE ON SCHEMA "
-                f"{quoted(mapping.table.partition('.')[0])} TO <this role>;",
+                f"Role {table.role!r} may not read column {name!r} of {mapping.table}.",
+                fix=f"GRANT SELECT ON {_sql(mapping.table)} TO {quoted(table.role)}; {_let_in(mapping, table)}",
             )
         if column.generated == "v" or (column.generated and version < _GENERATED_SINCE):
             raise ConfigurationError(

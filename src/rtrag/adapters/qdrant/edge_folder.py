@@ -39,15 +39,17 @@ class EdgeFolder:
     def prepare(self, description: Mapping[str, Any]) -> bool:
         """Check or write the description; true if the index exists already.
 
-        Raises ConfigurationError when the folder holds something else or was made with other settings.
+        Raises ConfigurationError when the folder holds something else, was made with other settings, or cannot be
+        written.
         """
         wanted = {"layout": _LAYOUT, **description}
-        if not self._description.exists():
-            self._refuse_foreign()
-            write_durably(self._description, json.dumps(wanted, indent=2, sort_keys=True))
-        self._compare(wanted)
-        exists = self._current.exists()
-        self._remove_leftovers(keep=self.current() if exists else None)
+        with _usable(self.path):
+            if not self._description.exists():
+                self._refuse_foreign()
+                write_durably(self._description, json.dumps(wanted, indent=2, sort_keys=True))
+            self._compare(wanted)
+            exists = self._current.exists()
+            self._remove_leftovers(keep=self.current() if exists else None)
         return exists
 
     def current(self) -> Path:
@@ -65,10 +67,11 @@ class EdgeFolder:
         write_durably(self._current, chunks.name)
 
     def mark_open(self) -> bool:
-        """Note that the index is in use; true if the last use ended with a close."""
-        clean = self._closed.exists()
-        self._closed.unlink(missing_ok=True)
-        sync_folder(self.path)
+        """Note that the index is in use; true if the last use ended with a close. Raises ConfigurationError."""
+        with _usable(self.path):
+            clean = self._closed.exists()
+            self._closed.unlink(missing_ok=True)
+            sync_folder(self.path)
         return clean
 
     def mark_closed(self) -> None:
@@ -104,8 +107,9 @@ class EdgeFolder:
         different = sorted(name for name in {*wanted, *found} if wanted.get(name) != found.get(name))
         if different:
             details = ", ".join(f"{name}: {found.get(name)} there, {wanted.get(name)} wanted" for name in different)
+            made = "with another embedding model" if "dimensions" in different else "with other settings"
             raise ConfigurationError(
-                f"The index in {self.path} was made with other settings ({details}).",
+                f"The index in {self.path} was made {made} ({details}).",
                 fix=f"Go back to those settings, or remove {self.path}; the index is built again from the tables.",
             )
 
@@ -119,18 +123,25 @@ class EdgeFolder:
 
 
 @contextmanager
+def _usable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as exc:
+        raise ConfigurationError(
+            f"The index folder {path} cannot be used: {exc.strerror}.",
+            fix="Name a folder that this user may write to, on a disk with free space.",
+        ) from exc
+
+
+@contextmanager
 def locked(path: Path) -> Iterator[EdgeFolder]:
     """Make the folder if need be and hold its lock.
 
     Raises ConfigurationError if another opener holds it, or the folder cannot be written.
     """
-    try:
+    with _usable(path):
         path.mkdir(parents=True, exist_ok=True)
         lock = (path / "lock").open("w", encoding="utf-8")
-    except OSError as exc:
-        raise ConfigurationError(
-            f"The index folder {path} cannot be used: {exc.strerror}.", fix="Name a folder that can be written."
-        ) from exc
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -50,7 +50,7 @@ def main() -> None:
         show_error(str(error), error.fix)
         sys.exit(error.code)
     except ConfigurationError as error:
-        show_error(Exception.__str__(error), error.fix)
+        show_error(error.message, error.fix)
         sys.exit(USAGE)
     except RtragError as error:
         show_error(str(error), "`rtrag doctor` looks for the cause.")

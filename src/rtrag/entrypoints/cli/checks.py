@@ -44,7 +44,7 @@ def examine(target: Target) -> Iterator[Finding]:
     try:
         settings = settings_of(target)
     except ConfigurationError as error:
-        yield Finding(state="wrong", what="settings", detail=Exception.__str__(error).strip(), fix=error.fix)
+        yield Finding(state="wrong", what="settings", detail=error.message.strip(), fix=error.fix)
         return
     yield Finding(state="ok", what="settings", detail=f"read from {target.config_path or 'the environment alone'}")
     yield from _folder(settings.data_folder)
@@ -161,7 +161,7 @@ def _postgres(settings: "Settings") -> Iterator[Finding]:
     try:
         asyncio.run(check_postgres(settings))
     except ConfigurationError as error:
-        yield Finding(state="wrong", what="PostgreSQL", detail=Exception.__str__(error), fix=error.fix)
+        yield Finding(state="wrong", what="PostgreSQL", detail=error.message, fix=error.fix)
     except RtragError as error:
         yield Finding(
             state="wrong", what="PostgreSQL", detail=str(error), fix="check POSTGRES_URL, and that the server runs."

@@ -74,8 +74,9 @@ class Target:
         try:
             return tomllib.loads(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
+            said = exc.strerror if isinstance(exc, OSError) else exc
             raise CommandError(
-                f"The configuration file {path} cannot be read: {exc}.", fix="correct it, or --config.", code=USAGE
+                f"The configuration file {path} cannot be read: {said}.", fix="correct it, or --config.", code=USAGE
             ) from exc
 
 
@@ -89,12 +90,18 @@ def read_instance(folder: Path) -> Instance | None:
 
 
 def write_instance(folder: Path, instance: Instance) -> None:
-    """Say where the instance listens, readable by its owner alone."""
+    """Say where the instance listens, readable by its owner alone. Raises CommandError."""
     temporary = folder / f"{_FILE}.{instance.pid}"
-    temporary.unlink(missing_ok=True)
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        json.dump(asdict(instance), file)
-    temporary.replace(folder / _FILE)
+    try:
+        temporary.unlink(missing_ok=True)
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+            json.dump(asdict(instance), file)
+        temporary.replace(folder / _FILE)
+    except OSError as exc:
+        raise CommandError(
+            f"{folder / _FILE}, which says where this instance listens, cannot be written: {exc.strerror}.",
+            fix="let this user write to that folder, and free space on its disk.",
+        ) from exc
 
 
 def remove_instance(folder: Path, pid: int) -> None:
