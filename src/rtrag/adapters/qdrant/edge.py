@@ -51,7 +51,7 @@ class EdgeSettings:
     min_free_bytes: int = 256 * 2**20
     compact_above: float = 0.3
     compact_from: int = 5_000
-    remembered: int = 25_000
+    remembered: int = 20_000
 
 
 class EdgeIndex:
