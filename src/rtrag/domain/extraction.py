@@ -38,7 +38,7 @@ _CUES: tuple[tuple[re.Pattern[str], re.Pattern[str]], ...] = (
 
 _STEM_LENGTH = 3  # letters that an ending leaves at least
 
-SHORTLIST = 5
+SHORTLIST = 4
 MAX_SENTENCES = 3
 
 _CONTEXT_SHARE = 0.5
