@@ -205,3 +205,15 @@ def test_the_example_of_the_environment_is_up_to_date() -> None:
         text=True,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_values_of_another_kind_are_named_without_words_of_python(tmp_path: Path) -> None:
+    toml = "data_folder = 3\nindex = 1\n[http]\nallowed_hosts = 'a'\n[embedder]\nkind = 'openai'\nbase_url = 'here'\n"
+    message = refusal({}, toml, folder=tmp_path)
+    for expected in (
+        "rtrag.toml: data_folder: a path is wanted (it is 3)",
+        "rtrag.toml: index: a section with settings is wanted (it is 1)",
+        "rtrag.toml: http.allowed_hosts: a list is wanted (it is 'a')",
+        "rtrag.toml: embedder.base_url: an address that begins with https:// or http:// is wanted (it is 'here')",
+    ):
+        assert expected in message

@@ -1,7 +1,9 @@
 """Dead letters in a SQLite file: they survive a crash of process and machine."""
 
 import asyncio
+import errno
 import json
+import os
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import ExitStack, asynccontextmanager, closing
@@ -127,8 +129,8 @@ async def open_sqlite_dead_letters(path: Path) -> AsyncIterator[SqliteDeadLetter
             writer = stack.enter_context(closing(_connect(path)))
             reader = stack.enter_context(closing(_connect(path)))
             writer.execute(SCHEMA)
-            writer.execute("BEGIN IMMEDIATE")  # a file that may only be read fails here, not with the first letter
-            writer.execute("ROLLBACK")
+            if not os.access(path, os.W_OK):  # SQLite would open it for reading and fail with the first letter
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         except (OSError, sqlite3.Error) as exc:
             raise ConfigurationError(
                 f"The file of dead letters {path} cannot be used: {exc}.",

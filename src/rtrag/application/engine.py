@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import random
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
@@ -24,6 +25,7 @@ from rtrag.ports.changes import Capture
 from rtrag.ports.index import Index
 
 CATCH_UP_SECONDS = 5.0
+FIRST_DELAY_SECONDS = 0.1
 RECONNECT_SECONDS = 10.0
 COMPACTION_SECONDS = 30.0
 
@@ -68,16 +70,20 @@ class Engine:
         """Open, stream, reopen after interruptions. Raises ConfigurationError when only a person can help."""
         parts = self._parts
         self._unclean = await parts.index.state() == "unclean"
-        delay = 0.1
+        delay = FIRST_DELAY_SECONDS
         while not self._stop.is_set():
+            opened = None
             try:
                 recorded, copied = await self._recorded()
                 async with parts.open_capture(recorded, copied) as capture:
-                    delay = 0.1
+                    opened = time.monotonic()
                     await self._session(capture)
             except (TransientError, ConfigurationError) as error:
                 if isinstance(error, ConfigurationError) and not self.connected.is_set():
                     raise  # at the start a person is there to mend it; later, mending it in the database is enough
+                # One that broke off at once would break off again at once: what it fails at is not the connection.
+                if opened is not None and time.monotonic() - opened > RECONNECT_SECONDS:
+                    delay = FIRST_DELAY_SECONDS
                 parts.monitor.totals.add("reconnects")
                 self.connected.set()
                 parts.freshness.stale_reason = "no connection to the stream of changes at the moment"

@@ -1,5 +1,6 @@
 """What the write path and the read path share, opened in order."""
 
+import logging
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from rtrag.ports.embedding import Embedder
 from rtrag.ports.generation import Generator
 
 SOURCE = "postgres"
+_problems = logging.getLogger("rtrag.problems")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,8 +67,10 @@ async def open_core(stack: AsyncExitStack, settings: Settings) -> Core:
     identity = ChunkingIdentity(
         chunker_version=CHUNKER_VERSION, model_id=embedder.model_id, dimensions=embedder.dimensions
     )
+    problems = Problems(_log_problem)
     if settings.postgres_url is None:
-        url = (await stack.enter_async_context(open_embedded_postgres(data / "postgres"))).url
+        opening = open_embedded_postgres(data / "postgres", lambda text: _note(problems, "embedded PostgreSQL", text))
+        url = (await stack.enter_async_context(opening)).url
     else:
         url = settings.postgres_url.get_secret_value()
     index = await stack.enter_async_context(open_edge_index(data / "index", embedder.dimensions))
@@ -94,7 +98,7 @@ async def open_core(stack: AsyncExitStack, settings: Settings) -> Core:
         freshness=freshness,
         clean_up=CleanUp(index),
         gate=FreshnessGate(freshness=freshness, index=index, letters=letters),
-        monitor=Monitor(settings=_ingest_settings(settings), totals=Totals(), problems=Problems()),
+        monitor=Monitor(settings=_ingest_settings(settings), totals=Totals(), problems=problems),
     )
 
 
@@ -119,6 +123,21 @@ def _ingest_settings(settings: Settings) -> IngestSettings:
         isolate_after=retry.attempts,
         retry=RetryPolicy(wait_initial=retry.initial_seconds, wait_max=retry.max_seconds),
     )
+
+
+def _note(problems: Problems, topic: str, text: str | None) -> None:
+    if text is None:
+        problems.clear(topic)
+    else:
+        problems.set(topic, text)
+
+
+def _log_problem(topic: str, text: str | None) -> None:
+    level = logging.INFO if topic == "phase" else logging.WARNING  # every start has phases
+    if text is None:
+        _problems.log(level, "problem_gone topic=%r", topic)
+    else:
+        _problems.log(level, "problem topic=%r detail=%r", topic, text)
 
 
 def _make_folder(folder: Path) -> None:

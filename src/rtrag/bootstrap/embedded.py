@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 
-from rtrag.adapters.postgres.capture import CaptureSettings, Recorded, open_postgres_capture
+from rtrag.adapters.postgres.capture import LARGEST_VALUE, CaptureSettings, Recorded, open_postgres_capture
 from rtrag.adapters.postgres.replication_stream import StreamTimes
 from rtrag.application.copying import Copier
 from rtrag.application.engine import Engine, Parts
@@ -70,6 +70,7 @@ def _parts(core: Core, ingest: Ingest, refresh: Refresh) -> Parts:
             slot=settings.source.slot,
             publication=settings.source.publication,
             times=StreamTimes(status_interval=STATUS_SECONDS),
+            largest_value=max(settings.indexing.max_document_bytes, LARGEST_VALUE),
         )
         identity = core.composer.chunker.identity
         return open_postgres_capture(capture, Recorded(state=recorded, copied=copied, identity=identity))

@@ -1,5 +1,7 @@
 """The embedder and the generator that are configured."""
 
+import asyncio
+import contextlib
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, assert_never
 
@@ -7,15 +9,18 @@ from rtrag.adapters.extractive_generator import ExtractiveGenerator
 from rtrag.adapters.static_embedder import StaticEmbedder
 from rtrag.config import Settings
 from rtrag.config import models as configured
+from rtrag.domain.errors import TerminalError, TransientError
 from rtrag.ports.embedding import Embedder
 from rtrag.ports.generation import Generator
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
+PROBE_SECONDS = 5.0
+
 
 async def open_embedder(stack: AsyncExitStack, settings: Settings) -> Embedder:
-    """The embedder; the stack closes what it holds open."""
+    """The embedder; the stack closes what it holds open. Raises ConfigurationError, also for a key that is refused."""
     match settings.embedder:
         case configured.StaticEmbedder():
             return StaticEmbedder()
@@ -23,7 +28,9 @@ async def open_embedder(stack: AsyncExitStack, settings: Settings) -> Embedder:
             from rtrag.adapters.openai.embedder import OpenAIEmbedder  # noqa: PLC0415 - a second of imports
 
             client = await _client(stack, settings, chosen.base_url, chosen.timeout_seconds)
-            return OpenAIEmbedder(client, model=chosen.model, dimensions=chosen.dimensions)
+            embedder = OpenAIEmbedder(client, model=chosen.model, dimensions=chosen.dimensions)
+            await _probe(embedder)
+            return embedder
         case _ as unreachable:
             assert_never(unreachable)
 
@@ -46,6 +53,16 @@ async def open_generator(stack: AsyncExitStack, settings: Settings, embedder: Em
             )
         case _ as unreachable:
             assert_never(unreachable)
+
+
+async def _probe(embedder: Embedder) -> None:
+    """Find a wrong key, model or length of vectors while somebody looks on. Raises ConfigurationError.
+
+    An embedder that is away does not keep an instance from starting: its changes wait for it.
+    """
+    with contextlib.suppress(TransientError, TerminalError, TimeoutError):
+        async with asyncio.timeout(PROBE_SECONDS):
+            await embedder.embed(["Is anybody there?"], input_type="query")
 
 
 async def _client(stack: AsyncExitStack, settings: Settings, base_url: str | None, seconds: float) -> "AsyncOpenAI":

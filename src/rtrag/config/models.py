@@ -1,9 +1,10 @@
 """The settings: their names, types, defaults and meaning. Frozen; reading them is ``loading``'s part."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, SecretStr, Tag, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, SecretStr, Tag, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from rtrag.application.services import Collection
@@ -13,6 +14,15 @@ from rtrag.domain.fusion import DENSE_WEIGHT, DEPTH
 
 ENV_PREFIX = "RTRAG_"
 ENV_DELIMITER = "__"
+
+
+def _is_address(value: str) -> str:
+    if not re.match(r"https?://[^\s/]", value):
+        raise ValueError("an address that begins with https:// or http:// is wanted")
+    return value
+
+
+Address: TypeAlias = Annotated[str, AfterValidator(_is_address)]
 
 
 class Section(BaseModel):
@@ -80,7 +90,7 @@ class OpenAIEmbedder(Section):
     dimensions: int | None = Field(
         default=None, ge=1, le=65536, description="length of the vectors; unset: the model's own"
     )
-    base_url: str | None = Field(default=None, description="address of a compatible endpoint; unset: OpenAI")
+    base_url: Address | None = Field(default=None, description="address of a compatible endpoint; unset: OpenAI")
     timeout_seconds: float = Field(default=30.0, gt=0, description="how long one request may take")
 
 
@@ -95,7 +105,7 @@ class OpenAIGenerator(Section):
 
     kind: Literal["openai"] = Field(default="openai", description="what writes answers: extractive, openai")
     model: str = Field(default="gpt-4o-mini", min_length=1, description="chat model")
-    base_url: str | None = Field(default=None, description="address of a compatible endpoint; unset: OpenAI")
+    base_url: Address | None = Field(default=None, description="address of a compatible endpoint; unset: OpenAI")
     temperature: float = Field(default=0.0, ge=0, le=2, description="0 for the most repeatable answers")
     max_output_tokens: int = Field(default=800, ge=1, description="longest answer, in tokens")
     timeout_seconds: float = Field(default=60.0, gt=0, description="how long one answer may take")

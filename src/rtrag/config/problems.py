@@ -22,6 +22,13 @@ from rtrag.config.names import (
 
 SECRET = frozenset({"postgres_url", "openai_api_key", "redis_url", "api_keys"})
 SHOWN_CHARACTERS = 60
+_SECTION = "a section with settings is wanted"
+_WANTED: Mapping[str, str] = {  # where validation speaks of Python's types
+    "tuple_type": "a list is wanted",
+    "path_type": "a path is wanted",
+    "model_type": _SECTION,
+    "model_attributes_type": _SECTION,
+}
 
 
 def unknown_names(environ: Mapping[str, str]) -> Iterator[str]:
@@ -135,7 +142,7 @@ def _unknown_kind(section: str, detail: ErrorDetails) -> str:
 def _wrong_value(dotted: str, detail: ErrorDetails) -> str:
     if dotted.endswith("row_filter.value"):
         return "a text, a number, true or false is wanted, or a list of them for the operator `in`"
-    message = detail["msg"].removeprefix("Value error, ")
+    message = _WANTED.get(detail["type"], detail["msg"].removeprefix("Value error, "))
     value = detail["input"]
     secret = any(part in SECRET for part in dotted.split("."))
     shown = isinstance(value, str | int | float | bool) and not secret and dotted

@@ -42,7 +42,9 @@ class Composer:
         """
         if draft.content is MISSING or draft.title is MISSING or draft.metadata is MISSING or draft.incomplete:
             raise ValueError(f"{draft.key} lacks parts that capture could not send; read its row first")
-        size = len(draft.content.encode("utf-8", "surrogatepass"))
+        size = len(draft.content)
+        if not draft.content.isascii():
+            size = len(draft.content.encode("utf-8", "surrogatepass"))
         if size > self.max_bytes:
             raise TerminalError(
                 f"{draft.key} has {size} bytes, more than the limit of {self.max_bytes}; shorten it, or raise "

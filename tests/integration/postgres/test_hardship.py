@@ -23,6 +23,7 @@ from integration.postgres.conftest import (
     events_now,
     fresh_database,
 )
+from rtrag.adapters.postgres.capture import PostgresCapture
 from rtrag.adapters.postgres.replication_stream import StreamTimes
 from rtrag.domain.change import ChangeEvent, Delete, Unprocessable, Upsert
 from rtrag.domain.document import DocumentKey
@@ -282,12 +283,44 @@ async def test_bytes_that_are_not_text_become_dead_letters_and_block_nothing(ser
                 "INSERT INTO documents VALUES ('b', '', 'fine')",
             )
             odd, odd_key, good = await events_now(capture)
+            assert isinstance(odd_key, Unprocessable)
+            assert str(odd_key.key) == "public.documents/k%E9y"
+            again = await capture.rows.read([DocumentKey.parse(str(odd_key.key))])
+            assert list(again.rejected) == [odd_key.key], "a replay has to find the row, not think that it is gone"
+            assert await last_keys(capture, 2) == [("b",), ("good",), odd_key.key.values], "windows end at the last row"
     assert isinstance(odd, Unprocessable)
     assert "column 'content' holds bytes that are not UTF-8" in odd.cause
     assert odd.payload["content"] == r"caf\xe9"
-    assert isinstance(odd_key, Unprocessable)
-    assert str(odd_key.key)
     assert isinstance(good, Upsert)
+
+
+async def last_keys(capture: PostgresCapture, size: int) -> list[tuple[str, ...]]:
+    """The keys that the windows of a table end with."""
+    found: list[tuple[str, ...]] = []
+    after: DocumentKey | None = None
+    async with asyncio.timeout(10):
+        while (read := await capture.rows.page("public.documents", after, size)).last is not None:
+            after = read.last
+            found.append(after.values)
+    return found
+
+
+async def test_a_value_that_is_too_large_becomes_a_dead_letter_in_copy_stream_and_read(database: Database) -> None:
+    await database.run(
+        "INSERT INTO documents VALUES ('copied', '', repeat('x', 3000)), ('fine', '', repeat('x', 1000))"
+    )
+    async with database.capture(largest_value=2_000) as capture:
+        copied, fine = await copied_changes(capture)
+        await database.run("UPDATE documents SET content = repeat('y', 2000001)", "UPDATE documents SET content = 'z'")
+        first, second, *mended = await events_now(capture)
+        read = await capture.rows.read([DocumentKey("public.documents", ("fine",))])
+    assert isinstance(fine, Upsert)
+    assert len(read.rows) == 1
+    for change, size in ((copied, 3_000), (first, 2_000_001), (second, 2_000_001)):
+        assert isinstance(change, Unprocessable)
+        assert f"column 'content' has {size} bytes, more than a document may have" in change.cause
+        assert str(change.payload["content"]).endswith(f"… ({size} bytes)")
+    assert [type(change) for change in mended] == [Upsert, Upsert]
 
 
 async def test_a_lone_surrogate_in_json_becomes_a_dead_letter(database: Database) -> None:

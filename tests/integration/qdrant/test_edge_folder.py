@@ -59,8 +59,8 @@ async def test_a_second_opener_is_refused_with_the_folder_and_the_way_out(tmp_pa
 @pytest.mark.parametrize(
     ("dimensions", "settings", "named"),
     [
-        (DIMENSIONS + 1, EdgeSettings(), "dimensions"),
-        (DIMENSIONS, EdgeSettings(lexical=LexicalSettings(k=0.9)), "lexical"),
+        (DIMENSIONS + 1, EdgeSettings(), "another embedding model.*dimensions"),
+        (DIMENSIONS, EdgeSettings(lexical=LexicalSettings(k=0.9)), "other settings.*lexical"),
     ],
 )
 async def test_an_index_made_with_other_settings_is_refused(
@@ -68,7 +68,7 @@ async def test_an_index_made_with_other_settings_is_refused(
 ) -> None:
     async with open_edge_index(tmp_path, DIMENSIONS):
         pass
-    with pytest.raises(ConfigurationError, match=f"other settings.*{named}"):
+    with pytest.raises(ConfigurationError, match=named):
         async with open_edge_index(tmp_path, dimensions, settings):
             pass
 
@@ -86,6 +86,16 @@ async def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "index").write_text("")
     with pytest.raises(ConfigurationError, match="cannot be used"):
         async with open_edge_index(tmp_path / "index", DIMENSIONS):
+            pass
+
+
+async def test_a_marker_that_cannot_be_removed_is_refused_in_words(tmp_path: Path) -> None:
+    async with open_edge_index(tmp_path, DIMENSIONS):
+        pass
+    (tmp_path / "closed").unlink()
+    (tmp_path / "closed").mkdir()
+    with pytest.raises(ConfigurationError, match="cannot be used"):
+        async with open_edge_index(tmp_path, DIMENSIONS):
             pass
 
 

@@ -1,5 +1,6 @@
 """The engine: what a capture is opened with, reopening it, and tables that are no longer configured."""
 
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
@@ -77,3 +78,14 @@ async def test_a_table_that_returns_to_the_configuration_counts_as_never_copied(
         await again.until(lambda: again.engine.phase == "live")
     assert [copied for _, copied in without.opened] == [{TABLE: 1}]
     assert [copied for _, copied in again.opened] == [{TABLE: 1, NOTE.table: 0}]
+
+
+async def test_a_stream_that_breaks_off_at_once_is_opened_again_with_growing_delays() -> None:
+    sources = [ScriptedSource() for _ in range(5)]
+    for source in sources[:-1]:
+        source.fail(ConfigurationError("the key is refused", fix="set another one"))
+    running = Running([ScriptedCapture(source) for source in sources])
+    begun = time.monotonic()
+    async with running.run():
+        await running.until(lambda: len(running.opened) == len(sources))
+    assert time.monotonic() - begun > 0.7, "half of 0.1 + 0.2 + 0.4 + 0.8 s; four times 0.1 s would be over before"

@@ -33,10 +33,7 @@ async def test_a_method_that_is_not_there_is_a_problem_with_allow(client: httpx.
     assert response.headers["allow"] == "POST"
 
 
-@pytest.mark.parametrize(
-    "failure",
-    [ZeroDivisionError("secret"), TerminalError("secret"), ConfigurationError("secret", fix="secret")],
-)
+@pytest.mark.parametrize("failure", [ZeroDivisionError("secret"), TerminalError("secret")])
 async def test_an_error_nobody_foresaw_tells_nothing_but_its_id(
     client: httpx.AsyncClient, state: FakeState, failure: Exception
 ) -> None:
@@ -45,6 +42,20 @@ async def test_an_error_nobody_foresaw_tells_nothing_but_its_id(
     assert_problem(response, 500, "internal")
     assert response.headers["x-request-id"] == "call-7"
     assert "secret" not in response.text
+
+
+async def test_a_wrong_configuration_is_told_with_its_fix_to_this_machine_alone(
+    client_for: ClientFactory, state: FakeState
+) -> None:
+    state.failure = ConfigurationError("llm.internal answered 401.", fix="set OPENAI_API_KEY.")
+    async with client_for() as here, client_for(address="192.0.2.7") as elsewhere:
+        response = await here.post("/query", json=ASK)
+        assert_problem(response, 503, "misconfigured")
+        assert response.json()["detail"] == "llm.internal answered 401. Fix: set OPENAI_API_KEY."
+        assert "retry-after" not in response.headers
+        response = await elsewhere.post("/query", json=ASK)
+        assert_problem(response, 503, "misconfigured")
+        assert "llm.internal" not in response.text
 
 
 async def test_a_service_that_is_starting_is_503(client: httpx.AsyncClient, state: FakeState) -> None:

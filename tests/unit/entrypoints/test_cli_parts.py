@@ -13,14 +13,19 @@ from pydantic import SecretStr
 
 from rtrag.config import Settings
 from rtrag.config.models import HttpSettings
-from rtrag.entrypoints.cli import checks, server
-from rtrag.entrypoints.cli.client import document_path, parsed, with_params
+from rtrag.domain.errors import TooSlowError
+from rtrag.entrypoints.cli import checks, local, server
+from rtrag.entrypoints.cli import up as commands
+from rtrag.entrypoints.cli.client import HttpApi, document_path, parsed, with_params
 from rtrag.entrypoints.cli.errors import ApiError, CommandError
 from rtrag.entrypoints.cli.exposure import addresses_of, exposure, listening_addresses
 from rtrag.entrypoints.cli.instance import Instance, Target, read_instance, remove_instance, write_instance
 from rtrag.entrypoints.cli.output import plain
 from rtrag.entrypoints.cli.query import parse_filters
-from rtrag.entrypoints.cli.server import Serving, bind, run
+from rtrag.entrypoints.cli.server import Running, Serving, bind, run
+from rtrag.testing.documents import FakeDocuments
+from rtrag.testing.services import fake_services
+from rtrag.testing.state import FakeState
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - what it is warned of
 HERE = Instance(url="http://127.0.0.1:8000", postgres_url="postgresql://user:secret@/db", pid=4711)
@@ -56,6 +61,12 @@ def test_the_instance_file_is_its_owners_alone_and_taken_back(tmp_path: Path) ->
     assert read_instance(tmp_path) == HERE
     remove_instance(tmp_path, HERE.pid)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_instance_file_that_cannot_be_written_is_told_in_words(tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match=r"instance\.json, which says where") as caught:
+        write_instance(tmp_path / "none", HERE)
+    assert caught.value.fix
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"url": "x"}', '{"url": "x", "postgres_url": "y", "pid": "z"}'])
@@ -100,6 +111,50 @@ def test_ids_of_responses_are_not_encoded_twice() -> None:
     assert document_path("docs%2Fa b.md") == "/api/documents/docs%2Fa%20b.md"
     assert document_path("a?b#c") == "/api/documents/a%3Fb%23c"
     assert with_params("/x", {"a": None, "b": "c d"}) == "/x?b=c+d"
+
+
+def test_arguments_that_are_no_text_make_addresses_all_the_same() -> None:
+    assert document_path("caf\udce9") == "/api/documents/caf%3F"
+    assert with_params("/x", {"search": "caf\udce9"}) == "/x?search=caf%3F"
+
+
+@pytest.mark.parametrize(("url", "key"), [("http://here:x", None), ("http://[1", None), ("here:8000", "k\néy")])
+def test_an_address_or_a_key_that_cannot_be_is_a_usage_error(url: str, key: str | None) -> None:
+    with pytest.raises(CommandError) as caught:
+        HttpApi(url, key)
+    assert (caught.value.code, bool(caught.value.fix)) == (2, True)
+
+
+def test_a_database_that_stays_away_ends_a_command_with_the_cause(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Away(local._LocalApi):
+        def __init__(self) -> None:
+            self.asked = 0
+
+        def call(self, *_: Any, **__: Any) -> Any:
+            self.asked += 1
+            return {"ready": False, "problems": ["Starting.", "No stream of changes at the moment: refused"]}
+
+    monkeypatch.setattr(local, "_AWAY_SECONDS", 0.1)
+    away = Away()
+    with pytest.raises(CommandError, match="refused") as caught:
+        away.wait_until_ready()
+    assert "POSTGRES_URL" in caught.value.fix
+    assert away.asked > 1
+
+
+async def test_a_table_that_takes_too_long_to_list_does_not_end_the_start(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    class Slow(FakeDocuments):
+        async def list(self, *_: Any, **__: Any) -> Any:
+            raise TooSlowError
+
+    state = FakeState()
+    services = fake_services(state)
+    services = replace(services, documents=Slow(state, services.collections))
+    assert not await commands._is_empty(services)
+    await commands._explain(Running(url="http://here", services=services), Target())
+    assert "Ready at http://here" in capsys.readouterr().out
 
 
 def test_a_document_cannot_steer_the_terminal() -> None:

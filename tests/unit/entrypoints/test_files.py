@@ -4,7 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from rtrag.entrypoints.cli.files import UnreadableFileError, count_documents, find_files, read
+from rtrag.entrypoints.cli.files import FoundDocument, UnreadableFileError, count_documents, find_files, read
+
+
+def found(file: Path, source: Path) -> list[FoundDocument]:
+    """The documents of a file without errors."""
+    documents = [item for item in read(file, source) if isinstance(item, FoundDocument)]
+    assert len(documents) == len(list(read(file, source)))
+    return documents
 
 
 @pytest.mark.parametrize(
@@ -24,7 +31,7 @@ from rtrag.entrypoints.cli.files import UnreadableFileError, count_documents, fi
 def test_the_title_is_the_first_heading(tmp_path: Path, name: str, content: str, title: str | None) -> None:
     file = tmp_path / name
     file.write_text(content, encoding="utf-8")
-    (document,) = read(file, tmp_path)
+    (document,) = found(file, tmp_path)
     assert document.title == (title or "PEP Purpose and Guidelines")
     assert document.content == content
 
@@ -32,16 +39,16 @@ def test_the_title_is_the_first_heading(tmp_path: Path, name: str, content: str,
 def test_a_files_id_is_its_path_below_the_folder(tmp_path: Path) -> None:
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "a b.md").write_text("x", encoding="utf-8")
-    (document,) = read(tmp_path / "docs" / "a b.md", tmp_path)
+    (document,) = found(tmp_path / "docs" / "a b.md", tmp_path)
     assert (document.id, document.path_id) == ("docs/a b.md", "docs%2Fa b.md")
-    (alone,) = read(tmp_path / "docs" / "a b.md", tmp_path / "docs" / "a b.md")
+    (alone,) = found(tmp_path / "docs" / "a b.md", tmp_path / "docs" / "a b.md")
     assert alone.id == "a b.md"
 
 
 def test_line_ends_are_kept_as_they_are(tmp_path: Path) -> None:
     file = tmp_path / "a.txt"
     file.write_bytes(b"one\r\ntwo\rthree\n")
-    (document,) = read(file, tmp_path)
+    (document,) = found(file, tmp_path)
     assert document.content == "one\r\ntwo\rthree\n"
 
 
@@ -58,7 +65,7 @@ def test_json_lines_bring_their_own_ids(tmp_path: Path) -> None:
     file.write_text(
         '{"id": 7, "title": "T", "content": "x\\u2028y", "metadata": {"a": 1}}\n\n{"content": "z"}\n', "utf-8"
     )
-    first, second = read(file, tmp_path)
+    first, second = found(file, tmp_path)
     assert (first.id, first.title, first.content, first.metadata) == ("7", "T", "x\u2028y", {"a": 1})
     assert (second.id, second.title) == (None, "")
     assert count_documents(file) == 2
@@ -74,18 +81,21 @@ def test_json_lines_bring_their_own_ids(tmp_path: Path) -> None:
         ('{"content": "x", "metadata": [1]}', "no object"),
     ],
 )
-def test_a_line_that_is_no_document_is_named(tmp_path: Path, line: str, message: str) -> None:
+def test_a_line_that_is_no_document_is_named_and_the_others_are_read(tmp_path: Path, line: str, message: str) -> None:
     file = tmp_path / "a.jsonl"
-    file.write_text('{"content": "fine"}\n' + line, "utf-8")
-    documents = read(file, tmp_path)
-    next(documents)
-    with pytest.raises(UnreadableFileError, match=r"a\.jsonl:2") as caught:
-        next(documents)
-    assert message in str(caught.value)
+    file.write_text('{"content": "fine"}\n' + line + '\n{"content": "fine as well"}\n', "utf-8")
+    first, broken, last = read(file, tmp_path)
+    assert isinstance(broken, UnreadableFileError)
+    assert "a.jsonl:2" in str(broken)
+    assert message in str(broken)
+    assert isinstance(first, FoundDocument)
+    assert isinstance(last, FoundDocument)
+    assert last.content == "fine as well"
 
 
 def test_a_file_that_is_not_text_is_named(tmp_path: Path) -> None:
     file = tmp_path / "a.md"
     file.write_bytes(b"caf\xe9")
-    with pytest.raises(UnreadableFileError, match="not UTF-8"):
-        list(read(file, tmp_path))
+    (broken,) = read(file, tmp_path)
+    assert isinstance(broken, UnreadableFileError)
+    assert "not UTF-8" in str(broken)

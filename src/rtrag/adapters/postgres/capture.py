@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 from rtrag.adapters.postgres.catalog import TypeCatalog
 from rtrag.adapters.postgres.connection import Connection, Reconnecting, connected
@@ -22,6 +22,8 @@ from rtrag.domain.manifest import SourceState
 from rtrag.domain.mapping import TableMapping
 from rtrag.ports.changes import SourceOpening
 
+LARGEST_VALUE = 64_000_000
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaptureSettings:
@@ -32,6 +34,8 @@ class CaptureSettings:
         column_lists: publish the mapped columns alone (PostgreSQL 15 and newer). A column in a list cannot be
             dropped without CASCADE, and giving the table REPLICA IDENTITY FULL later needs the list gone first.
         slot_patience: seconds to wait for another reader of the slot to let go of it.
+        largest_value: bytes of a column value above which the row cannot be processed, and which keep it from being
+            copied and decoded: PostgreSQL allows a gigabyte.
     """
 
     url: str
@@ -41,6 +45,7 @@ class CaptureSettings:
     publication: str = "rtrag"
     column_lists: bool = True
     slot_patience: float = 5.0
+    largest_value: int = LARGEST_VALUE
     times: StreamTimes = field(default_factory=StreamTimes)
 
 
@@ -189,7 +194,8 @@ async def _join(
     stack.push_async_callback(reads.close)
     catalog = TypeCatalog(shared)
     epoch, start = opened.decision.epoch, opened.start
-    shapes = {table.wanted.table: table.shape for table in opened.checked}
+    largest = settings.largest_value
+    shapes = {table.wanted.table: replace(table.shape, largest_value=largest) for table in opened.checked}
     mappings = tuple(shape.mapping for shape in shapes.values())
     snapshot = None
     if start.snapshot is not None:  # imported before the stream starts: that ends the export
@@ -198,7 +204,7 @@ async def _join(
     stream = await opened.replication.start(settings.slot, settings.publication, start.lsn)
     return PostgresCapture(
         opening=_opening(settings, recorded, opened),
-        source=PostgresChangeSource(stream, shared, catalog, mappings, epoch),
+        source=PostgresChangeSource(stream, shared, catalog, mappings, epoch, largest),
         snapshot=snapshot,
         rows=PostgresRowReader(reads, catalog, shapes),
         mappings=mappings,

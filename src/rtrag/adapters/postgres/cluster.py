@@ -78,14 +78,14 @@ class Cluster:
     def stop(self, running: Running) -> None:
         """Stop quickly and cleanly; force it if clients keep it from stopping (the next start then recovers)."""
         for signal_number, seconds in ((signal.SIGINT, STOP_SECONDS), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0)):
-            if _gone(running):
+            if gone(running):
                 return
             try:
                 running.process.send_signal(signal_number)
             except psutil.NoSuchProcess:
                 return
             deadline = time.monotonic() + seconds
-            while not _gone(running) and time.monotonic() < deadline:
+            while not gone(running) and time.monotonic() < deadline:
                 time.sleep(POLL_SECONDS)
 
     def _prepare(self) -> None:
@@ -211,7 +211,8 @@ def locate(folder: Path) -> Cluster:
     )
 
 
-def _gone(running: Running) -> bool:
+def gone(running: Running) -> bool:
+    """Whether the server has ended."""
     if running.child is not None:
         return running.child.poll() is not None
     try:
@@ -229,7 +230,9 @@ def _tail(log: Path, lines: int = 8) -> str:
 
 def _fix(output: str, folder: Path) -> str:
     if any(sign in output for sign in ("No space left on device", "Disk quota exceeded", "Check free disk space")):
-        return f"free space on the disk of {folder}, then start again; nothing is lost."
+        return f"free space on the disk of {folder}; nothing is lost."
+    if "could not look up effective user ID" in output:
+        return "give this user id an entry in /etc/passwd, start as a user who has one, or give POSTGRES_URL."
     if "ermission denied" in output or "Read-only file system" in output or "not permitted" in output:
         return f"let this user write to {folder}, or choose another data folder."
     return f"see {folder / 'postgres.log'}; or give POSTGRES_URL to use a PostgreSQL of your own."

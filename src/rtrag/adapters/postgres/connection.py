@@ -85,7 +85,7 @@ def domain_error(error: psycopg.Error, doing: str, mending: Mapping[str, str] = 
     meaning = _CONFIGURATION.get(_state_of(error) or "")
     if meaning is not None:
         fix = next((fix for said, fix in mending.items() if said in words), meaning.fix)
-        return ConfigurationError(f"{meaning.what}, while {doing}: {words}.", fix=fix)
+        return ConfigurationError(f"{meaning.what}, while {doing}: {words.rstrip('.')}.", fix=fix)
     if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError | psycopg.InternalError):
         return ServiceUnavailableError(f"PostgreSQL failed while {doing}: {words}")
     return ConfigurationError(
@@ -152,6 +152,7 @@ def _mending(url: str) -> Mapping[str, str]:
     role = quoted(given["user"]) if "user" in given else "<this role>"
     database = quoted(given.get("dbname") or given.get("user") or "")
     return {
+        'FATAL: database "': f"correct the database's name in the URL, or make it: CREATE DATABASE {database};",
         "permission denied for database": f"GRANT CONNECT ON DATABASE {database} TO {role};",
         "is not permitted to log in": f"ALTER ROLE {role} LOGIN;",
         "must be superuser or replication role": f"ALTER ROLE {role} REPLICATION;",

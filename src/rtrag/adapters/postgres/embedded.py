@@ -13,6 +13,7 @@ from psycopg import sql
 
 from rtrag.adapters.folder_lock import hold_folder
 from rtrag.adapters.postgres.cluster import Cluster, Running, locate
+from rtrag.adapters.postgres.keeper import Keeper, Tell, start_server
 from rtrag.adapters.postgres.server_settings import PORT
 from rtrag.domain.errors import ConfigurationError
 
@@ -43,30 +44,23 @@ class EmbeddedPostgres:
 
 
 @asynccontextmanager
-async def open_embedded_postgres(folder: Path) -> AsyncIterator[EmbeddedPostgres]:
+async def open_embedded_postgres(folder: Path, tell: Tell = lambda _: None) -> AsyncIterator[EmbeddedPostgres]:
     """Run PostgreSQL in ``folder``, which is made if it is missing and which nothing else is kept in.
 
     The database ``rag_db`` belongs to ``rag_user``, who may replicate, and has the table ``public.documents``.
-    Leaving stops the server. Raises ConfigurationError with the cause and the fix: folder in use, not writable,
-    disk full, no account to run as.
+    A server that ends by itself is started again: ``tell`` hears of that, and None when it is back. Leaving stops the
+    server. Raises ConfigurationError with the cause and the fix: folder in use, not writable, disk full, no account to
+    run as.
     """
     with hold_folder(folder):
         cluster = await asyncio.to_thread(locate, folder)
-        running = await _start(cluster)
+        keeper = Keeper(cluster, await start_server(cluster), tell)
         try:
-            yield await _describe(cluster, running)
+            described = await _describe(cluster, keeper.running)
+            async with keeper.keeping():
+                yield described
         finally:
-            await asyncio.shield(asyncio.to_thread(cluster.stop, running))
-
-
-async def _start(cluster: Cluster) -> Running:
-    """Start in a thread; when cancelled meanwhile, wait for it and stop what it started."""
-    starting = asyncio.ensure_future(asyncio.to_thread(cluster.start))
-    try:
-        return await asyncio.shield(starting)
-    except asyncio.CancelledError:
-        await asyncio.to_thread(cluster.stop, await starting)
-        raise
+            await asyncio.shield(asyncio.to_thread(cluster.stop, keeper.running))
 
 
 async def _describe(cluster: Cluster, running: Running) -> EmbeddedPostgres:

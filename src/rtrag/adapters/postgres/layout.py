@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from rtrag.adapters.postgres.replication_messages import UNCHANGED, ColumnValue
+from rtrag.adapters.postgres.replication_messages import UNCHANGED, ColumnValue, TooLarge
 from rtrag.adapters.postgres.types import Converter
 from rtrag.domain.document import MISSING, DocumentDraft, DocumentKey
 from rtrag.domain.mapping import RowValue, TableMapping, draft_of
@@ -57,6 +57,11 @@ class Layout:
                 values[name] = None
             elif value is UNCHANGED:
                 values[name] = MISSING
+            elif isinstance(value, TooLarge):
+                raise RowError(
+                    f"column {name!r} has {value.size} bytes, more than a document may have; shorten it, or raise "
+                    "RTRAG_INDEXING__MAX_DOCUMENT_BYTES, restart, and replay its dead letter"
+                )
             else:
                 values[name] = _converted(value, name, convert)
         draft = draft_of(self.mapping, values)
@@ -127,6 +132,8 @@ def _printable(value: ColumnValue, limit: int | None = None) -> str | None:
         return None
     if value is UNCHANGED:
         return "(unchanged, not sent)"
+    if isinstance(value, TooLarge):
+        return f"{value.beginning[:limit].decode('utf-8', 'backslashreplace')}… ({value.size} bytes)"
     shown = value if limit is None or len(value) <= limit else value[:limit]
     text = shown.decode("utf-8", "backslashreplace")
     return text if shown is value else f"{text}… ({len(value)} bytes)"

@@ -4,6 +4,7 @@ Format: PostgreSQL documentation, "Logical Replication Message Formats".
 """
 
 import struct
+import sys
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import NoReturn
@@ -24,6 +25,7 @@ from rtrag.adapters.postgres.replication_messages import (
     RowDeleted,
     RowInserted,
     RowUpdated,
+    TooLarge,
     Truncated,
     TypeName,
 )
@@ -37,16 +39,20 @@ _U64 = struct.Struct(">Q")
 _COLUMN_TYPE = struct.Struct(">Ii")
 _TRUNCATE = struct.Struct(">IB")
 _CASCADE, _RESTART_IDENTITY = 1, 2
+_BEGINNING = 2_000  # bytes kept of a value that is too large, for people to look at
 _OLD: Mapping[str, OldKind] = {"K": "K", "O": "O"}
 
 
-def decode_message(data: bytes) -> Message:
-    """Decode one pgoutput message. Raises ProtocolError naming the message type and the offset."""
+def decode_message(data: bytes | memoryview, largest: int = sys.maxsize) -> Message:
+    """Decode one pgoutput message; column values of more than ``largest`` bytes are TooLarge.
+
+    Raises ProtocolError naming the message type and the offset.
+    """
     kind = chr(data[0]) if data else ""
     decode = _DECODERS.get(kind)
     if decode is None:
         raise ProtocolError(f"unknown pgoutput message type {kind!r} of {len(data)} bytes")
-    reader = _Reader(data, kind)
+    reader = _Reader(data, kind, largest)
     try:
         message = decode(reader)
     except (OverflowError, struct.error) as exc:
@@ -59,11 +65,12 @@ def decode_message(data: bytes) -> Message:
 class _Reader:
     """Reads a message from front to back and says where it stopped fitting."""
 
-    __slots__ = ("data", "kind", "offset")
+    __slots__ = ("data", "kind", "largest", "offset")
 
-    def __init__(self, data: bytes, kind: str) -> None:
+    def __init__(self, data: bytes | memoryview, kind: str, largest: int) -> None:
         self.data = data
         self.kind = kind
+        self.largest = largest
         self.offset = 1
 
     def fail(self, what: str, *, cause: BaseException | None = None) -> NoReturn:
@@ -83,27 +90,38 @@ class _Reader:
         return chr(self.number(_U8))
 
     def text(self) -> str:
-        end = self.data.find(b"\0", self.offset)
+        data = self.data = bytes(self.data)  # no message with names is large
+        end = data.find(b"\0", self.offset)
         if end < 0:
             self.fail("has a name without its end")
-        value = self.data[self.offset : end].decode("utf-8", "surrogateescape")
+        value = data[self.offset : end].decode("utf-8", "surrogateescape")
         self.offset = end + 1
         return value
 
     def take(self, length: int) -> bytes:
-        end = self.offset + length
-        if end > len(self.data):
-            self.fail(f"announces {length} bytes where {len(self.data) - self.offset} are left")
-        value = self.data[self.offset : end]
-        self.offset = end
-        return value
+        start = self._skip(length)
+        return bytes(self.data[start : start + length])
+
+    def value(self, length: int) -> bytes | TooLarge:
+        if length <= self.largest:
+            return self.take(length)
+        start = self._skip(length)
+        return TooLarge(length, bytes(self.data[start : start + _BEGINNING]))
+
+    def _skip(self, length: int) -> int:
+        """Go past ``length`` bytes; where they start."""
+        start = self.offset
+        if start + length > len(self.data):
+            self.fail(f"announces {length} bytes where {len(self.data) - start} are left")
+        self.offset = start + length
+        return start
 
     def row(self) -> Row:
         values: list[ColumnValue] = []
         for _ in range(self.number(_U16)):
             kind = self.byte()
             if kind == "t":
-                values.append(self.take(self.number(_U32)))
+                values.append(self.value(self.number(_U32)))
             elif kind == "n":
                 values.append(None)
             elif kind == "u":

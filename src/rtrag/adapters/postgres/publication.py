@@ -158,7 +158,7 @@ async def _run(connection: Connection, name: str, statements: Sequence[str]) -> 
     except ConfigurationError as exc:
         raise ConfigurationError(
             f"Publication {name!r} could not be set: {exc.message}",
-            fix="run this as a superuser, or as the owner of the tables with CREATE on the database: "
+            fix="run this as a superuser, or as the owner of the tables if that role may create in the database: "
             + " ".join(statements),
         ) from exc
 

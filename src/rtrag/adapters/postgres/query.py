@@ -1,6 +1,7 @@
 """Reading rows of a mapped table by key, as raw text: the same bytes that the stream would carry."""
 
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -12,11 +13,13 @@ from psycopg.pq import Format
 from rtrag.adapters.postgres.catalog import TypeCatalog
 from rtrag.adapters.postgres.connection import Connection, mapped, quoted, rows
 from rtrag.adapters.postgres.layout import Layout, layout_of
+from rtrag.adapters.postgres.replication_messages import TooLarge
 from rtrag.domain.conditions import Condition
 from rtrag.domain.errors import ServiceUnavailableError
 from rtrag.domain.mapping import TableMapping
 
 _INTEGER_BITS: Final = {"smallint": 15, "integer": 31, "bigint": 63}
+_BEGINNING: Final = 2_000
 _TEXTS: Final = frozenset({"text", "character varying"})
 
 
@@ -38,7 +41,8 @@ class _RawDumper(Dumper):
 class TableShape:
     """A mapped table as it stands in the catalog.
 
-    ``key_types`` are the key columns' types in SQL, ``column_types`` those of every mapped column.
+    ``key_types`` are the key columns' types in SQL, ``column_types`` those of every mapped column. A value of more than
+    ``largest_value`` bytes is TooLarge.
     """
 
     mapping: TableMapping
@@ -47,6 +51,7 @@ class TableShape:
     key_types: tuple[str, ...]
     column_types: tuple[str, ...]
     partitioned: bool = False
+    largest_value: int = sys.maxsize
 
     @property
     def identifier(self) -> str:
@@ -61,7 +66,7 @@ class TableShape:
 
 
 Statement = tuple[str, tuple[Any, ...]]
-RawRow = tuple[bytes | None, ...]
+RawRow = tuple[bytes | TooLarge | None, ...]
 
 
 class PageQuery:
@@ -86,7 +91,8 @@ class PageQuery:
 
     def key_bytes(self, layout: Layout, row: RawRow) -> tuple[bytes, ...]:
         """The key of a row, to go on from."""
-        return tuple(row[place] or b"" for place in layout.keys)
+        values = (row[place] for place in layout.keys)
+        return tuple(value if isinstance(value, bytes) else b"" for value in values)
 
 
 def keys_query(shape: TableShape, keys: Sequence[Sequence[str]]) -> Statement:
@@ -132,9 +138,18 @@ async def fetch(
         for place in range(result.nfields)
     ]
     width = result.nfields
-    found = [tuple(result.get_value(row, place) for place in range(width)) for row in range(result.ntuples)]
+    found = [
+        tuple(_bounded(result.get_value(row, place), shape.largest_value) for place in range(width))
+        for row in range(result.ntuples)
+    ]
     converters = await catalog.converters(oid for _, oid in columns)
     return layout_of(shape.mapping, columns, converters), found
+
+
+def _bounded(value: bytes | None, largest: int) -> bytes | TooLarge | None:
+    if value is None or len(value) <= largest:
+        return value
+    return TooLarge(len(value), value[:_BEGINNING])
 
 
 async def estimate(connection: Connection, shape: TableShape) -> int:

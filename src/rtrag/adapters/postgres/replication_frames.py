@@ -27,7 +27,7 @@ class XLogData:
 
     start_lsn: int
     end_lsn: int
-    payload: bytes
+    payload: bytes | memoryview
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +38,9 @@ class Keepalive:
     reply_requested: bool
 
 
-def decode_frame(data: bytes) -> XLogData | Keepalive:
+def decode_frame(data: bytes | memoryview) -> XLogData | Keepalive:
     """Decode one CopyData payload from the server. Raises ProtocolError."""
-    kind = data[:1]
+    kind = bytes(data[:1])
     try:
         if kind == b"w":
             _, start, end, _ = _XLOG_DATA.unpack_from(data)

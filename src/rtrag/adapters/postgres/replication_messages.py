@@ -1,6 +1,7 @@
 """The messages of a logical replication stream, as pgoutput sends them.
 
-Column values stay the bytes that were sent: their text, NULL (None) or UNCHANGED (a TOAST value left out).
+Column values stay the bytes that were sent: their text, NULL (None), UNCHANGED (a TOAST value left out) or what is
+left of one that is TooLarge.
 """
 
 from dataclasses import dataclass
@@ -16,7 +17,20 @@ class Unchanged(Enum):
 
 
 UNCHANGED: Final = Unchanged.UNCHANGED
-ColumnValue: TypeAlias = bytes | Unchanged | None
+
+
+@dataclass(frozen=True, slots=True)
+class TooLarge:
+    """A value of so many bytes that it is not taken into memory again, as PostgreSQL's may have up to a gigabyte."""
+
+    size: int
+    beginning: bytes
+
+    def __len__(self) -> int:
+        return self.size
+
+
+ColumnValue: TypeAlias = bytes | TooLarge | Unchanged | None
 Row: TypeAlias = tuple[ColumnValue, ...]
 OldKind: TypeAlias = Literal["K", "O"]
 

@@ -18,6 +18,7 @@ from rtrag.adapters.postgres.connection import domain_error
 from rtrag.adapters.postgres.replication_frames import encode_status
 from rtrag.domain.errors import SourceInterruptedError
 
+_LARGE: Final = 1_000_000  # bytes; below, a copy is cheaper than what a view costs
 STATUS_INTERVAL: Final = 10.0
 _DEFAULT_SENDER_TIMEOUT: Final = 60.0
 
@@ -54,8 +55,11 @@ class ReplicationStream:
         """What the server was last told to be durable here."""
         return self._confirmed
 
-    def take(self) -> bytes | None:
-        """The next message that has arrived, None if there is none. Raises SourceInterruptedError."""
+    def take(self) -> bytes | memoryview | None:
+        """The next message that has arrived, None if there is none; a large one is not copied.
+
+        Raises SourceInterruptedError.
+        """
         now = self._loop.time()
         if now - self._pulled > self._interval:
             self._heard = now  # nobody listened in between: silence counts from here
@@ -76,7 +80,7 @@ class ReplicationStream:
         except psycopg.Error as exc:
             raise self._interrupted(exc) from exc
         self._heard = now
-        return bytes(data)
+        return bytes(data) if size < _LARGE else data
 
     async def wait(self, timeout: float | None = None) -> None:  # noqa: ASYNC109  a timeout is no error here
         """Wait until something arrives, at most ``timeout`` seconds.

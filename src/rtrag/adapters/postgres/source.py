@@ -1,6 +1,7 @@
 """Changes of the mapped tables, read directly from a replication slot."""
 
 import asyncio
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -52,8 +53,11 @@ class PostgresChangeSource:
         catalog: TypeCatalog,
         mappings: Sequence[TableMapping],
         epoch: int,
+        largest_value: int = sys.maxsize,
     ) -> None:
+        """Column values of more than ``largest_value`` bytes make a change that cannot be processed."""
         self._stream = stream
+        self._largest_value = largest_value
         self._barriers = barriers
         self._catalog = catalog
         self._translator = Translator(mappings, epoch)
@@ -134,7 +138,7 @@ class PostgresChangeSource:
         if isinstance(frame, Keepalive):
             self._keepalive(frame)
             return True
-        message = decode_message(frame.payload)
+        message = decode_message(frame.payload, self._largest_value)
         if isinstance(message, Relation):
             self._described = message
             await self._describe(message)

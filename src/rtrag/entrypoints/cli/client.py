@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Protocol, Self
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
 from rtrag.entrypoints.cli.errors import USAGE, ApiError, CommandError
 from rtrag.entrypoints.cli.instance import Instance, Target, read_instance
@@ -44,16 +44,16 @@ class HttpApi:
     """An instance at an address. Proxies of the environment are not used: it is usually this machine."""
 
     def __init__(self, url: str, key: str | None) -> None:
-        parts = urlsplit(url if "//" in url else f"http://{url}")
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise CommandError(f"{url!r} is not an address.", fix="give one as http://localhost:8000.", code=USAGE)
+        parts = _address(url)
+        if key is not None and not (key.isascii() and key.isprintable()):
+            raise CommandError("The API key holds characters that no key has.", fix="correct --api-key.", code=USAGE)
         self.url = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
         self._prefix = parts.path.rstrip("/")
         self._headers = {"Accept": "application/json"} | ({"X-API-Key": key} if key else {})
         self._connection: http.client.HTTPConnection = (
-            http.client.HTTPSConnection(parts.hostname, parts.port)
+            http.client.HTTPSConnection(parts.hostname or "", parts.port)
             if parts.scheme == "https"
-            else http.client.HTTPConnection(parts.hostname, parts.port)
+            else http.client.HTTPConnection(parts.hostname or "", parts.port)
         )
 
     def call(
@@ -98,6 +98,17 @@ class HttpApi:
             ) from exc
 
 
+def _address(url: str) -> SplitResult:
+    """The parts of an address. Raises CommandError if it is none."""
+    try:
+        parts = urlsplit(url if "//" in url else f"http://{url}")
+        if parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0:
+            return parts
+    except ValueError:  # a port that is no number, brackets that do not match
+        pass
+    raise CommandError(f"{url!r} is not an address.", fix="give one as http://localhost:8000.", code=USAGE)
+
+
 def running_instance(target: Target) -> Instance | None:
     """The instance that runs on the target's data folder.
 
@@ -138,14 +149,14 @@ def parsed(status: int, content: bytes, *, url: str) -> Any:
 def with_params(path: str, params: Mapping[str, Any] | None) -> str:
     """The path with a query string; parameters that are None are left out."""
     given = {name: value for name, value in (params or {}).items() if value is not None}
-    return f"{path}?{urlencode(given)}" if given else path
+    return f"{path}?{urlencode(given, errors='replace')}" if given else path
 
 
 def document_path(document_id: str) -> str:
     """The path of a document; an id from a response is percent-encoded already."""
-    return "/api/documents/" + quote(document_id, safe="/%~:@")
+    return "/api/documents/" + quote(document_id, safe="/%~:@", errors="replace")
 
 
 def letter_path(key: str) -> str:
     """The path of a dead letter."""
-    return "/api/dead-letters/" + quote(key, safe="/%~:@")
+    return "/api/dead-letters/" + quote(key, safe="/%~:@", errors="replace")

@@ -48,7 +48,7 @@ def add(  # noqa: PLR0913 - the options of the command
         "content": _content(file, content),
         "metadata": _metadata(metadata or []),
     }
-    with open_api(target) as api:
+    with open_api(target, make_folder=True) as api:
         written = api.call("POST", "/api/documents", body, params={"collection": collection})
     _show_written("Added", written, as_json=as_json)
 
@@ -127,7 +127,8 @@ def _content(file: Path | None, content: str | None) -> str:
     if content is not None:
         return content
     try:
-        return sys.stdin.read() if str(file) == "-" else Path(str(file)).read_text(encoding="utf-8")
+        read = sys.stdin.buffer.read() if str(file) == "-" else Path(str(file)).read_bytes()
+        return read.decode()
     except (OSError, UnicodeDecodeError) as exc:
         raise CommandError(f"{file} cannot be read: {exc}.", fix="name a file of UTF-8 text.", code=USAGE) from exc
 

@@ -5,6 +5,7 @@ from typing import Any
 
 USAGE = 2
 FAILURE = 1
+_FIX = " Fix: "  # how the text of an error that somebody has to mend goes on
 
 
 class CommandError(Exception):
@@ -22,7 +23,8 @@ class ApiError(CommandError):
     def __init__(self, status: int, problem: Any, *, url: str) -> None:
         known = problem if isinstance(problem, dict) else {}
         detail = str(known.get("detail") or f"{url} answered with status {status}, which says nothing more.")
-        super().__init__(detail, fix=_fix(status, known))
+        happened, _, fix = detail.partition(_FIX)
+        super().__init__(happened, fix=fix or _fix(status, known))
         self.status = status
         self.type = str(known.get("type", ""))
 

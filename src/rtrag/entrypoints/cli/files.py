@@ -51,19 +51,26 @@ def find_files(source: Path) -> list[Path]:
 
 
 def count_documents(file: Path) -> int:
-    """How many documents a file holds, for progress."""
+    """How many documents a file holds, for progress; one that cannot be read counts as one, as it is told of once."""
     if file.suffix.lower() not in LINES:
         return 1
-    with file.open("rb") as lines:
-        return sum(bool(line.strip()) for line in lines)
+    try:
+        with file.open("rb") as lines:
+            return sum(bool(line.strip()) for line in lines)
+    except OSError:
+        return 1
 
 
-def read(file: Path, source: Path) -> Iterator[FoundDocument]:
-    """The documents of a file. Raises UnreadableFileError at the first that is none."""
-    if file.suffix.lower() in LINES:
-        yield from _read_lines(file)
+def read(file: Path, source: Path) -> Iterator[FoundDocument | UnreadableFileError]:
+    """The documents of a file, and in the place of one that cannot be read the error that says why."""
+    try:
+        content = _text(file)
+    except UnreadableFileError as error:
+        yield error
         return
-    content = _text(file)
+    if file.suffix.lower() in LINES:
+        yield from _lines(content, file)
+        return
     document_id = file.relative_to(source).as_posix() if source.is_dir() else file.name
     yield FoundDocument(place=str(file), id=document_id, title=title_of(content, file), content=content)
 
@@ -96,10 +103,13 @@ def _text(file: Path) -> str:
         raise UnreadableFileError(f"{file}: cannot be read: {exc.strerror}.") from exc
 
 
-def _read_lines(file: Path) -> Iterator[FoundDocument]:
-    for number, line in enumerate(_text(file).split("\n"), start=1):
+def _lines(content: str, file: Path) -> Iterator[FoundDocument | UnreadableFileError]:
+    for number, line in enumerate(content.split("\n"), start=1):
         if line.strip():
-            yield _document_of(line, f"{file}:{number}")
+            try:
+                yield _document_of(line, f"{file}:{number}")
+            except UnreadableFileError as error:
+                yield error
 
 
 def _document_of(line: str, place: str) -> FoundDocument:

@@ -16,6 +16,7 @@ from rtrag.entrypoints.cli.output import note, plain, say
 
 _CONFLICT = 409
 _NOT_FOUND = 404
+_SHOWN_FAILURES = 20
 
 
 def import_files(
@@ -34,12 +35,14 @@ def import_files(
     if not files:
         raise CommandError(f"{source} has no file to import.", fix=f"these are read: {', '.join(SUFFIXES)}.")
     target: Target = context.obj
-    with open_api(target) as api:
+    with open_api(target, make_folder=True) as api:
         counts, failures = _import_all(api, source, files, collection)
     say(f"{counts['added']} added, {counts['changed']} changed, {counts['unchanged']} unchanged.")
     if failures:
-        for failure in failures:
+        for failure in failures[:_SHOWN_FAILURES]:
             note(plain(failure))
+        if len(failures) > _SHOWN_FAILURES:
+            note(f"... and {len(failures) - _SHOWN_FAILURES:,} more.")
         raise CommandError(f"{len(failures)} could not be imported.", fix="see the lines above.", code=FAILURE)
 
 
@@ -65,15 +68,11 @@ def _import_all(api: Api, source: Path, files: list[Path], collection: str | Non
 
 def _documents(source: Path, files: list[Path], failures: list[str]) -> Iterator[FoundDocument]:
     for file in files:
-        documents = read(file, source)
-        while True:
-            try:
-                yield next(documents)
-            except StopIteration:
-                break
-            except UnreadableFileError as error:
-                failures.append(str(error))
-                break
+        for found in read(file, source):
+            if isinstance(found, UnreadableFileError):
+                failures.append(str(found))
+            else:
+                yield found
 
 
 def put_document(api: Api, document: FoundDocument, collection: str | None) -> str:

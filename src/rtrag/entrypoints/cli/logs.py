@@ -7,6 +7,7 @@ import logging
 import sys
 import time
 
+PROBLEMS = "rtrag.problems"  # hears of each problem of the pipeline when it comes up and when it is gone
 _FORMAT = "%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s %(message)s"
 
 
@@ -19,3 +20,10 @@ def configure_logs(level: int) -> None:
     logging.basicConfig(level=level, handlers=[handler])
     for chatty in ("uvicorn.error", "httpx", "openai"):
         logging.getLogger(chatty).setLevel(max(level, logging.WARNING))
+    for repeating in ("stamina", "psycopg.pool"):  # tell of every attempt, where the problems tell of the cause
+        logging.getLogger(repeating).setLevel(logging.ERROR)
+
+
+def tell_problems(*, wanted: bool) -> None:
+    """Whether problems come into the log: not while whoever waits for readiness shows them."""
+    logging.getLogger(PROBLEMS).setLevel(logging.NOTSET if wanted else logging.ERROR)

@@ -1,5 +1,6 @@
 """``rtrag up``: everything in one process, with documents to try it on and words on what to try."""
 
+import contextlib
 import shlex
 import sys
 from pathlib import Path
@@ -7,14 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rtrag.domain.errors import RequestError, RtragError, TooSlowError
 from rtrag.entrypoints.cli.client import running_instance
 from rtrag.entrypoints.cli.errors import CommandError
 from rtrag.entrypoints.cli.instance import Target
 from rtrag.entrypoints.cli.local import settings_of
-from rtrag.entrypoints.cli.output import note, say, styled
+from rtrag.entrypoints.cli.output import note, plain, say, styled
 
 if TYPE_CHECKING:
     from rtrag.application.services import Services
+    from rtrag.application.status import PipelineStatus
     from rtrag.entrypoints.cli.server import Running
 
 _MARKER = "samples.txt"
@@ -45,16 +48,18 @@ def up(
     note(f"Starting in {settings.data_folder} ...")
     import logging  # noqa: PLC0415 - keeps other commands quick
 
-    from rtrag.entrypoints.cli.logs import configure_logs  # noqa: PLC0415 - after the first sign of life
+    from rtrag.entrypoints.cli.logs import configure_logs, tell_problems  # noqa: PLC0415 - after the first sign of life
     from rtrag.entrypoints.cli.server import Serving, run  # noqa: PLC0415 - loads the whole engine
 
     configure_logs(logging.WARNING)
+    tell_problems(wanted=False)
     samples = settings.embedded and not settings.collections and not no_samples
 
     async def announce(started: "Running") -> None:
         if samples:
             await _fill(started.services, settings.data_folder)
         await _wait_until_ready(started.services)
+        tell_problems(wanted=True)
         await _explain(started, target)
 
     chosen_port = settings.http.port if port is None else port
@@ -67,16 +72,29 @@ async def _fill(services: "Services", folder: Path) -> None:
     marker = folder / _MARKER
     if marker.exists():
         return
-    _, total = await services.documents.list(None, limit=1, offset=0, search=None)
-    if not total:
+    if await _is_empty(services):
         from rtrag.samples import sample_documents  # noqa: PLC0415 - on the first start alone
 
         for sample in sample_documents():
             written = await services.documents.create(
                 None, sample.id, sample.title, sample.content, dict(sample.metadata)
             )
-        await services.operations.wait_visible(written.token, None)
-    marker.write_text("The sample documents were filled in; they are not filled in again.\n", encoding="utf-8")
+        with contextlib.suppress(RequestError):  # what holds them up is told by whoever waits until all is ready
+            await services.operations.wait_visible(written.token, None)
+    try:
+        marker.write_text("The sample documents were filled in; they are not filled in again.\n", encoding="utf-8")
+    except OSError as exc:
+        note(
+            f"{marker} cannot be written ({exc.strerror}): if you remove all samples, the next start brings them back."
+        )
+
+
+async def _is_empty(services: "Services") -> bool:
+    try:
+        _, total = await services.documents.list(None, limit=1, offset=0, search=None)
+    except TooSlowError:
+        return False  # so many that counting them takes too long
+    return total == 0
 
 
 async def _wait_until_ready(services: "Services") -> None:
@@ -85,8 +103,7 @@ async def _wait_until_ready(services: "Services") -> None:
 
     shown = ""
     while not (status := await services.operations.status()).ready:
-        parts = [f"{copy.table}: {copy.copied:,} of about {copy.rows:,} rows" for copy in status.copying]
-        text = "; ".join(parts or status.problems)
+        text = _held_up(status)
         if sys.stderr.isatty():
             sys.stderr.write(f"\r\x1b[2K{text}")
             sys.stderr.flush()
@@ -98,13 +115,25 @@ async def _wait_until_ready(services: "Services") -> None:
         sys.stderr.write("\r\x1b[2K")
 
 
+def _held_up(status: "PipelineStatus") -> str:
+    """What there is to wait for: progress in the place of the words that say that a copy is under way."""
+    progress = [f"{copy.table}: {copy.copied:,} of about {copy.rows:,} rows" for copy in status.copying]
+    problems = [text for text in status.problems if not (progress and text.startswith("The tables are being copied"))]
+    if status.phase == "starting" and len(problems) > 1:
+        problems.append("Start PostgreSQL, or stop with Ctrl-C and correct POSTGRES_URL; `rtrag doctor` tells more.")
+    return plain(" ".join([*progress, *problems]))
+
+
 async def _explain(started: "Running", target: Target) -> None:
     status = await started.services.operations.status()
     counts = status.counts
     say(f"{styled('Ready', 'green')} at {styled(started.url, 'bold')}  (API: {started.url}/docs)")
     say(f"{counts.get('documents', 0):,} documents, {counts.get('chunks', 0):,} chunks. Ctrl-C stops.")
-    _, found = await started.services.documents.list(None, limit=1, offset=0, search=_OLD)
-    if found:
+    try:
+        sample = await started.services.documents.get(None, _SAMPLE)
+    except RtragError:
+        return  # documents of the user's own, or a database that went away just now: then there is nothing to show
+    if _OLD in sample.content:
         for number, (text, command) in enumerate(_to_try(started.url, _command(target)), start=1):
             say(f"\n{number}. {text}\n   {styled(command, 'cyan')}")
 

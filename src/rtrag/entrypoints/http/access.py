@@ -9,7 +9,7 @@ script cannot without a preflight that is not answered).
 
 import hmac
 import ipaddress
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from urllib.parse import urlsplit
@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from rtrag.entrypoints.http.discretion import MAY_KNOW
 from rtrag.entrypoints.http.docs_page import ASSETS
 from rtrag.entrypoints.http.problems import (
     FOREIGN_HOST,
@@ -31,7 +32,6 @@ from rtrag.entrypoints.http.problems import (
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _OPEN_PATHS = frozenset({"/", "/health", "/ready", "/docs", "/openapi.json"})
-_MAY_KNOW = "rtrag.may_know"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +70,7 @@ class AccessControl:
         headers = Headers(scope=scope)
         refusal = self._refusal(scope, headers)
         if refusal is None:
-            scope[_MAY_KNOW] = partial(self._may_know, scope, headers)  # few requests ask
+            scope[MAY_KNOW] = partial(self._may_know, scope, headers)  # few requests ask
             await self._app(scope, receive, send)
             return
         response = problem_response(refusal.kind, refusal.detail, request_id_of(scope), headers=dict(refusal.headers))
@@ -94,15 +94,6 @@ class AccessControl:
         forwarded = "forwarded" in headers or "x-forwarded-for" in headers  # then only the proxy is on this machine
         client = scope.get("client")
         return client is not None and is_loopback(client[0]) and not forwarded
-
-
-def may_know(scope: Mapping[str, object]) -> bool:
-    """Whether the caller of an open path may read what the log would tell it: hosts, users, folders.
-
-    It sent a key; or none is configured and it calls from this machine.
-    """
-    asked = scope.get(_MAY_KNOW)
-    return callable(asked) and bool(asked())
 
 
 def is_loopback(address: str) -> bool:

@@ -3,6 +3,11 @@
 What PostgreSQL, an embedding service or the index say names hosts, users, databases and folders.
 """
 
+from collections.abc import Mapping
+
+MAY_KNOW = "rtrag.may_know"
+MISCONFIGURED = "The configuration of the service does not fit; its log has the cause under this request id."
+
 _IN_SHORT = {  # how a problem begins, and what anybody may know of it
     "Starting": "Starting.",
     "The tables are being copied": "The tables are being copied.",
@@ -10,6 +15,7 @@ _IN_SHORT = {  # how a problem begins, and what anybody may know of it
     "Removing what a crash left behind": "Cleaning up after a crash.",
     "No stream of changes": "PostgreSQL: no stream of changes, reconnecting.",
     "There is no connection to PostgreSQL": "PostgreSQL: no connection.",
+    "The embedded PostgreSQL has ended": "PostgreSQL: the server has ended, starting it again.",
     "PostgreSQL": "PostgreSQL: it failed or does not answer.",
     "Indexing is held up by the embedder": "Embedder: unavailable, retrying.",
     "Indexing is held up": "Indexing: held up by a dependency, retrying.",
@@ -19,6 +25,15 @@ _IN_SHORT = {  # how a problem begins, and what anybody may know of it
     "The index could not be compacted": "Index: could not be compacted.",
 }
 OTHERWISE = "Something needs attention; the log of the server says what."
+
+
+def may_know(scope: Mapping[str, object]) -> bool:
+    """Whether the caller may read what the log would tell it: hosts, users, folders.
+
+    It sent a key; or none is configured and it calls from this machine.
+    """
+    asked = scope.get(MAY_KNOW)
+    return callable(asked) and bool(asked())
 
 
 def in_short(problem: str) -> str:

@@ -10,8 +10,7 @@ from fastapi.responses import HTMLResponse
 from pydantic import BaseModel, Field
 
 from rtrag.domain.errors import TransientError
-from rtrag.entrypoints.http.access import may_know
-from rtrag.entrypoints.http.discretion import in_short
+from rtrag.entrypoints.http.discretion import in_short, may_know
 from rtrag.entrypoints.http.metrics import PROMETHEUS_TYPE, MetricsOut, metrics_json, metrics_text, wants_text
 from rtrag.entrypoints.http.wiring import json_response, metrics_of, problems, services_of
 

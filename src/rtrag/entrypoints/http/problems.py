@@ -1,7 +1,8 @@
 """Errors as problem details (RFC 9457): one table from error class to status, one shape for every failure.
 
 A freshness timeout is 503 with ``Retry-After`` and not 504: nothing behind this service failed, the same request is
-right a moment later, and clients already retry a 503. An open dead letter is 424: repeating the query is useless
+right a moment later, and clients already retry a 503. A wrong configuration, such as a key that a language model does
+not take, is 503 without it: somebody has to mend it. An open dead letter is 424: repeating the query is useless
 until the letter is replayed. What took PostgreSQL too long is 504 without ``Retry-After``: it would again.
 """
 
@@ -17,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
 from rtrag.domain.errors import (
+    ConfigurationError,
     ConflictError,
     DeadLetterOpenError,
     FreshnessTimeoutError,
@@ -28,6 +30,7 @@ from rtrag.domain.errors import (
     TooSlowError,
     TransientError,
 )
+from rtrag.entrypoints.http.discretion import MISCONFIGURED, may_know
 
 MAX_ERRORS = 20  # told of one request; what is sent may have any number
 MEDIA_TYPE = "application/problem+json"
@@ -104,6 +107,7 @@ _BY_ERROR: Sequence[tuple[type[RtragError], Kind]] = (
     (TooSlowError, Kind(status=504, name="too-slow", title="Too slow")),
     (NotReadyError, NOT_READY),
     (TransientError, Kind(status=503, name="unavailable", title="Dependency unavailable", retry_after=1.0)),
+    (ConfigurationError, Kind(status=503, name="misconfigured", title="Wrong configuration")),
 )
 _BY_STATUS: Mapping[int, Kind] = {
     kind.status: kind
@@ -127,10 +131,16 @@ def request_id_of(scope: Mapping[str, object]) -> str:
     return str(scope.get("rtrag.request_id", ""))
 
 
-def problem_of(error: RtragError, request_id: str) -> Problem:
-    """An error as problem details; one that is not the caller's business says nothing but its id."""
+def problem_of(error: RtragError, request_id: str, *, in_full: bool = False) -> Problem:
+    """An error as problem details; one that is not the caller's business says nothing but its id.
+
+    ``in_full`` tells what is wrong with the configuration, which may name hosts, users and folders.
+    """
     kind = kind_of(error)
-    return _problem(kind, str(error) if kind is not INTERNAL else _internal_detail(), request_id)
+    detail = _internal_detail() if kind is INTERNAL else str(error)
+    if isinstance(error, ConfigurationError) and not in_full:
+        detail = MISCONFIGURED
+    return _problem(kind, detail, request_id)
 
 
 def internal_problem(request_id: str) -> Problem:
@@ -167,12 +177,15 @@ async def _on_error(request: Request, error: Exception) -> Response:
     kind = kind_of(error)
     if kind is INTERNAL:
         _log.error("request_failed request_id=%s path=%r", request_id, request.url.path, exc_info=error)
+    if isinstance(error, ConfigurationError):
+        _log.warning("misconfigured request_id=%s path=%r detail=%r", request_id, request.url.path, str(error))
     headers = {}
     if isinstance(error, ReadOnlyCollectionError):
         headers["Allow"] = _READ_METHODS
     if isinstance(error, TransientError) and error.retry_after is not None:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
-    return problem_response(kind, problem_of(error, request_id).detail, request_id, headers=headers)
+    problem = problem_of(error, request_id, in_full=may_know(request.scope))
+    return problem_response(kind, problem.detail, request_id, headers=headers)
 
 
 async def _on_invalid(request: Request, error: Exception) -> Response:
@@ -181,12 +194,16 @@ async def _on_invalid(request: Request, error: Exception) -> Response:
     found = everything[:MAX_ERRORS]
     kind = _MALFORMED if any(item["type"] == "json_invalid" for item in found) else _INVALID
     errors = [
-        FieldProblem(field=".".join(str(part) for part in item["loc"]), message=str(item["msg"])) for item in found
+        FieldProblem(field=".".join(str(part) for part in item["loc"]), message=_said(item["msg"])) for item in found
     ]
     detail = "; ".join(f"{item.field}: {item.message}" for item in errors)
     if len(everything) > len(found):
         detail += f"; and {len(everything) - len(found)} more"
     return problem_response(kind, detail, request_id_of(request.scope), errors=errors)
+
+
+def _said(message: object) -> str:
+    return str(message).removeprefix("Value error, ")  # validation's own words, put before those of our checks
 
 
 async def _on_http(request: Request, error: Exception) -> Response:

@@ -29,6 +29,7 @@ from rtrag.adapters.postgres.replication_messages import (
     RowDeleted,
     RowInserted,
     RowUpdated,
+    TooLarge,
     Truncated,
     TypeName,
 )
@@ -139,7 +140,8 @@ def encode_row(row: Row) -> bytes:
     return struct.pack(">H", len(row)) + b"".join(parts)
 
 
-def sized(content: bytes) -> bytes:
+def sized(content: bytes | TooLarge) -> bytes:
+    assert isinstance(content, bytes), "nothing is too large here"
     return struct.pack(">I", len(content)) + content
 
 
@@ -153,7 +155,15 @@ def micros(time: datetime) -> int:
 
 @given(messages)
 def test_what_is_encoded_decodes_to_the_same_message(message: Message) -> None:
-    assert decode_message(encode(message)) == message
+    encoded = encode(message)
+    assert decode_message(encoded) == decode_message(memoryview(encoded)) == message
+
+
+def test_of_a_value_that_is_too_large_only_the_beginning_is_taken() -> None:
+    row: Row = (b"key", b"x" * 5_000, None, b"y" * 10)
+    decoded = decode_message(memoryview(encode(RowInserted(1, row))), largest=4_999)
+    assert decoded == RowInserted(1, (b"key", TooLarge(5_000, b"x" * 2_000), None, b"y" * 10))
+    assert decode_message(encode(RowInserted(1, row)), largest=5_000) == RowInserted(1, row)
 
 
 @given(messages, st.data())
