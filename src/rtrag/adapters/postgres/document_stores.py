@@ -8,7 +8,7 @@ import psycopg
 from psycopg import sql
 from psycopg_pool import AsyncConnectionPool
 
-from rtrag.adapters.postgres.connection import connected, conninfo, domain_error, rows
+from rtrag.adapters.postgres.connection import connected, conninfo, domain_error, quoted, rows
 from rtrag.adapters.postgres.document_table import Column, DocumentTable, check_writable
 from rtrag.adapters.postgres.documents import Pool, PostgresDocumentStore
 from rtrag.domain.errors import ConfigurationError
@@ -86,5 +86,10 @@ async def _resolve(url: str, mapping: TableMapping) -> DocumentTable:
             probe = sql.SQL("SELECT 1 FROM {} WHERE {} LIMIT 0").format(table.name, table.is_document)
             await connection.execute(probe)
         except psycopg.Error as exc:
-            raise domain_error(exc, f"preparing to write to {mapping.table}") from exc
+            role, place = quoted(connection.info.user), f"{quoted(schema)}.{quoted(name)}"
+            mending = {
+                "permission denied for schema": f"GRANT USAGE ON SCHEMA {quoted(schema)} TO {role};",
+                "permission denied for table": f"GRANT SELECT, INSERT, UPDATE, DELETE ON {place} TO {role};",
+            }
+            raise domain_error(exc, f"preparing to write to {mapping.table}", mending) from exc
     return table

@@ -20,7 +20,7 @@ def configure_logs(level: int) -> None:
     logging.basicConfig(level=level, handlers=[handler])
     for chatty in ("uvicorn.error", "httpx", "openai"):
         logging.getLogger(chatty).setLevel(max(level, logging.WARNING))
-    for repeating in ("stamina", "psycopg.pool"):  # tell of every attempt, where the problems tell of the cause
+    for repeating in ("stamina", "psycopg"):  # tell of every attempt, where the problems tell of the cause
         logging.getLogger(repeating).setLevel(logging.ERROR)
 
 
