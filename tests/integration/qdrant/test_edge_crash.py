@@ -14,6 +14,7 @@ from rtrag.domain.position import Position
 
 KILLS = 20
 MOST_VERSIONS = 60
+CHUNKS = 3  # of a document
 
 
 async def versions(index: EdgeIndex) -> dict[int, int]:
@@ -64,6 +65,7 @@ async def test_whenever_it_is_killed_every_manifest_lists_existing_chunks_and_no
 async def test_a_kill_during_a_compaction_leaves_the_old_storage_or_the_new_one_whole(tmp_path: Path) -> None:
     generator = random.Random(20260502)
     written: dict[int, int] = {}
+    strays: set[str] = set()
     for _ in range(8):
         written |= write_and_kill(tmp_path / "index", 1, generator.uniform(0.1, 1.5), 50, "compact")
         async with open_edge_index(tmp_path / "index", DIMENSIONS, SETTINGS) as index:
@@ -73,7 +75,9 @@ async def test_a_kill_during_a_compaction_leaves_the_old_storage_or_the_new_one_
             listed = {each for document, version in found.items() for each in chunk_ids(document, version)}
             present = {point.id async for page in index.all_chunks() for point in page}
             assert listed <= present
-            assert len(present - listed) <= 2, "what the update under way had written or not yet swept"
+            left = present - listed - strays
+            assert len(left) <= CHUNKS, "only what the update under way had written or not yet swept"
+            strays |= left  # nobody sweeps after this writer
         assert len(list((tmp_path / "index").glob("chunks-*"))) == 1
 
 
