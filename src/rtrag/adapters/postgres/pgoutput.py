@@ -39,7 +39,6 @@ _U64 = struct.Struct(">Q")
 _COLUMN_TYPE = struct.Struct(">Ii")
 _TRUNCATE = struct.Struct(">IB")
 _CASCADE, _RESTART_IDENTITY = 1, 2
-_BEGINNING = 2_000  # bytes kept of a value that is too large, for people to look at
 _OLD: Mapping[str, OldKind] = {"K": "K", "O": "O"}
 
 
@@ -106,7 +105,7 @@ class _Reader:
         if length <= self.largest:
             return self.take(length)
         start = self._skip(length)
-        return TooLarge(length, bytes(self.data[start : start + _BEGINNING]))
+        return TooLarge.of(memoryview(self.data)[start : start + length])
 
     def _skip(self, length: int) -> int:
         """Go past ``length`` bytes; where they start."""

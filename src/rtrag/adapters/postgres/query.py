@@ -19,7 +19,6 @@ from rtrag.domain.errors import ServiceUnavailableError
 from rtrag.domain.mapping import TableMapping
 
 _INTEGER_BITS: Final = {"smallint": 15, "integer": 31, "bigint": 63}
-_BEGINNING: Final = 2_000
 _TEXTS: Final = frozenset({"text", "character varying"})
 
 
@@ -149,7 +148,7 @@ async def fetch(
 def _bounded(value: bytes | None, largest: int) -> bytes | TooLarge | None:
     if value is None or len(value) <= largest:
         return value
-    return TooLarge(len(value), value[:_BEGINNING])
+    return TooLarge.of(value)
 
 
 async def estimate(connection: Connection, shape: TableShape) -> int:

@@ -9,6 +9,8 @@ from datetime import datetime
 from enum import Enum
 from typing import Final, Literal, TypeAlias
 
+_BEGINNING: Final = 2_000
+
 
 class Unchanged(Enum):
     """A TOAST value that an update did not touch and the server did not send."""
@@ -25,6 +27,11 @@ class TooLarge:
 
     size: int
     beginning: bytes
+
+    @classmethod
+    def of(cls, value: bytes | memoryview) -> "TooLarge":
+        """What is kept of a value: enough for people to recognize it."""
+        return cls(len(value), bytes(value[:_BEGINNING]))
 
     def __len__(self) -> int:
         return self.size

@@ -15,7 +15,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -166,30 +166,31 @@ def write_durably(path: Path, text: str) -> None:
 
 def sync_folder(path: Path) -> None:
     """Make the names in a folder survive a power loss."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    _synced(path, os.fsync)
 
 
 def sync_files(folder: Path) -> None:
     """Make the files in and below a folder survive a power loss, mapped writes and names included.
 
-    Files that disappear meanwhile are passed over: the engine replaces some of its own.
+    Files that disappear meanwhile are passed over: the engine replaces some of its own. Raises FileNotFoundError if
+    there is no such folder, because then nothing was made to survive.
     """
-    for parent, _, names in os.walk(folder):
-        for name in (*names, "."):
+    sync_folder(folder)
+    for parent, folders, names in os.walk(folder):
+        for name in names:
             with contextlib.suppress(FileNotFoundError):
-                _sync(Path(parent, name))
+                _synced(Path(parent, name), _sync_data)
+        for name in folders:
+            with contextlib.suppress(FileNotFoundError):
+                sync_folder(Path(parent, name))
 
 
-def _sync(path: Path) -> None:
+def _synced(path: Path, sync: Callable[[int], None]) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        _sync_data(descriptor)
+        sync(descriptor)
     finally:
         os.close(descriptor)
 
 
-_sync_data: Final = getattr(os, "fdatasync", os.fsync)  # macOS lacks the cheaper one
+_sync_data: Final[Callable[[int], None]] = getattr(os, "fdatasync", os.fsync)  # macOS lacks the cheaper one
