@@ -1,11 +1,16 @@
 """Every cache against the contract, and what the one in memory promises beyond it."""
 
+from collections.abc import AsyncIterator, Iterator
+from uuid import uuid4
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from contract.cache_contract import CacheContract
+from integration.redis.server import REDIS, VALKEY, RedisServer, running
 from rtrag.adapters.memory_cache import MemoryCache
+from rtrag.adapters.redis_cache import RedisCache, open_redis_cache
 
 
 class TestMemoryCache(CacheContract):
@@ -45,3 +50,17 @@ class TestMemoryCache(CacheContract):
             assert 0 <= cache.size <= bound
         if not len(cache):
             assert cache.size == 0
+
+
+@pytest.fixture(scope="module", params=[REDIS, VALKEY])
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with running(request.param, tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+class TestRedisCache(CacheContract):
+    @pytest.fixture
+    async def cache(self, server: RedisServer) -> AsyncIterator[RedisCache]:
+        async with open_redis_cache(server.url, prefix=f"{uuid4()}:") as cache:
+            yield cache
+            assert (cache.counters.errors, cache.counters.skipped) == (0, 0)
