@@ -174,9 +174,9 @@ async def recall(folder: Path, corpus: Corpus, queries: int = 50) -> Figures:
     """How many of the 60 nearest the default search finds, and what the exact one costs."""
     requests = [corpus.request() for _ in range(queries)]
     async with open_edge_index(folder, DIMENSIONS) as index:
-        default = [{hit.chunk_id for hit in (await index.search(each)).dense} for each in requests]
+        default = [set((await index.search(each)).dense) for each in requests]
     async with open_edge_index(folder, DIMENSIONS, EdgeSettings(exact=True)) as index:
-        exact = [{hit.chunk_id for hit in (await index.search(each)).dense} for each in requests]
+        exact = [set((await index.search(each)).dense) for each in requests]
         figures = await timed("exact_search_ms", searching(index, corpus), 50)
     found = sum(len(ours & theirs) for ours, theirs in zip(default, exact, strict=True))
     return {"recall_at_60": found / sum(map(len, exact)), **figures}

@@ -76,8 +76,8 @@ def request(**changes: Any) -> SearchRequest:
 async def found(index: Index, **changes: Any) -> set[str]:
     """Ids of what both searches find, which must agree."""
     candidates = await index.search(request(**changes))
-    dense = {hit.chunk_id for hit in candidates.dense}
-    assert dense == {hit.chunk_id for hit in candidates.lexical}
+    dense = set(candidates.dense)
+    assert dense == set(candidates.lexical)
     return dense
 
 
@@ -257,12 +257,12 @@ class IndexContract:
         )
         await index.write([UpsertChunks(points=points)])
         candidates = await index.search(request(text="zebra", limit=2))
-        assert [hit.chunk_id for hit in candidates.dense] == [chunk_id(3), chunk_id(2)]
-        assert candidates.dense[0].score == pytest.approx(1 / 1.01**0.5, abs=1e-4)
+        assert list(candidates.dense) == [chunk_id(3), chunk_id(2)]
+        assert candidates.dense[chunk_id(3)] == pytest.approx(1 / 1.01**0.5, abs=1e-4)
         everything = await index.search(request(text="zebra"))
-        assert {hit.chunk_id for hit in everything.dense} == {chunk_id(1), chunk_id(2), chunk_id(3)}
-        assert {hit.chunk_id for hit in everything.lexical} == {chunk_id(1), chunk_id(2), chunk_id(4)}
-        scores = [hit.score for hit in everything.lexical]
+        assert set(everything.dense) == {chunk_id(1), chunk_id(2), chunk_id(3)}
+        assert set(everything.lexical) == {chunk_id(1), chunk_id(2), chunk_id(4)}
+        scores = list(everything.lexical.values())
         assert scores == sorted(scores, reverse=True)
         assert min(scores) > 0
 
@@ -270,14 +270,14 @@ class IndexContract:
         points = (chunk(1, at(1), title="Giraffe"), chunk(2, at(1), heading_path=("Okapi",)))
         await index.write([UpsertChunks(points=points)])
         for text, expected in (("giraffe", 1), ("okapi", 2)):
-            assert [hit.chunk_id for hit in (await index.search(request(text=text))).lexical] == [chunk_id(expected)]
+            assert list((await index.search(request(text=text))).lexical) == [chunk_id(expected)]
 
     async def test_a_search_without_a_vector_or_without_words_leaves_that_part_out(self, index: Index) -> None:
         assert await found(index) == set()
         await index.write([UpsertChunks(points=(chunk(1, at(1)),))])
-        assert (await index.search(request(vector=None))).dense == ()
+        assert (await index.search(request(vector=None))).dense == {}
         for text in ("", " \n", "?!"):
-            assert (await index.search(request(text=text))).lexical == ()
+            assert (await index.search(request(text=text))).lexical == {}
 
     async def test_a_search_can_be_kept_to_tables(self, index: Index) -> None:
         await index.write([UpsertChunks(points=(chunk(1, at(1)), chunk(2, at(1), key=OTHER)))])
@@ -332,7 +332,7 @@ class IndexContract:
         await index.write([UpsertChunks(points=tuple(points))])
         conditions = (Condition(field="name", operator="gte", value="195"),)
         candidates = await index.search(request(limit=3, conditions=conditions))
-        assert [hit.chunk_id for hit in candidates.dense] == [chunk_id(number) for number in (195, 196, 197)]
+        assert list(candidates.dense) == [chunk_id(number) for number in (195, 196, 197)]
         assert len(candidates.lexical) == 3
 
     async def test_walking_sees_everything_once(self, index: Index) -> None:

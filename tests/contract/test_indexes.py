@@ -1,4 +1,9 @@
-"""The contract of indexes, on the one in memory and on the embedded one."""
+"""The contract of indexes, on the one in memory, the embedded one, and the one on a server.
+
+There is no server to install from the package registries. So the last runs on the local mode of the server's client,
+which imitates a server; on the engine that a server is made of; and on a real server where ``QDRANT_URL`` names one
+(``QDRANT_API_KEY`` its key), by REST and by gRPC; each test makes a collection of its own there and deletes it.
+"""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -6,7 +11,11 @@ from pathlib import Path
 import pytest
 
 from contract.index_contract import DIMENSIONS, IndexContract
+from contract.qdrant_engine import EngineClient
+from contract.qdrant_servers import LOCAL_MODE_WARNING, collection_on_server, local_client, needs_server
 from rtrag.adapters.qdrant.edge import EdgeIndex, open_edge_index
+from rtrag.adapters.qdrant.server import QdrantIndex, open_qdrant_index
+from rtrag.adapters.qdrant.server_settings import QdrantSettings
 from rtrag.testing.index import InMemoryIndex
 
 
@@ -20,4 +29,37 @@ class TestEdgeIndex(IndexContract):
     @pytest.fixture
     async def index(self, tmp_path: Path) -> AsyncIterator[EdgeIndex]:
         async with open_edge_index(tmp_path / "index", DIMENSIONS) as index:
+            yield index
+
+
+@pytest.mark.filterwarnings(LOCAL_MODE_WARNING)
+class TestQdrantIndexOnTheLocalMode(IndexContract):
+    @pytest.fixture
+    async def index(self) -> AsyncIterator[QdrantIndex]:
+        async with (
+            local_client() as client,
+            open_qdrant_index(QdrantSettings(url=":memory:"), DIMENSIONS, client=client) as index,
+        ):
+            yield index
+
+
+class TestQdrantIndexOnTheEngine(IndexContract):
+    @pytest.fixture
+    async def index(self, tmp_path: Path) -> AsyncIterator[QdrantIndex]:
+        client = EngineClient(tmp_path)
+        settings = QdrantSettings(url="in process")
+        async with open_qdrant_index(settings, DIMENSIONS, client=client.as_client()) as index:
+            yield index
+        await client.close()
+
+
+@needs_server
+@pytest.mark.parametrize("prefer_grpc", [False, True], ids=["rest", "grpc"])
+class TestQdrantIndexOnAServer(IndexContract):
+    @pytest.fixture
+    async def index(self, prefer_grpc: bool) -> AsyncIterator[QdrantIndex]:
+        async with (
+            collection_on_server(prefer_grpc=prefer_grpc) as settings,
+            open_qdrant_index(settings, DIMENSIONS) as index,
+        ):
             yield index

@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 
 from application_bench import TABLE
+from contract.qdrant_servers import LOCAL_MODE_WARNING, collection_on_server, local_client, needs_server
 from protocol import index_protocol_model as model
 from protocol.stepped_index import Stage
 from protocol.workers import DIMENSIONS, KEY, is_current, party
 from rtrag.adapters.qdrant.edge import open_edge_index
+from rtrag.adapters.qdrant.server import open_qdrant_index
+from rtrag.adapters.qdrant.server_settings import QdrantSettings
 from rtrag.domain.document import DocumentKey
 from rtrag.domain.manifest import Manifest, Operation, SwitchManifest, TableState
 from rtrag.ports.index import Index, Records
@@ -45,6 +48,26 @@ async def in_memory(_: Path) -> AsyncIterator[Index]:
 async def edge(folder: Path) -> AsyncIterator[Index]:
     async with open_edge_index(folder / "index", DIMENSIONS) as index:
         yield index
+
+
+@asynccontextmanager
+async def local_mode(_: Path) -> AsyncIterator[Index]:
+    settings = QdrantSettings(url=":memory:")
+    async with local_client() as client, open_qdrant_index(settings, DIMENSIONS, client=client) as index:
+        yield index
+
+
+@asynccontextmanager
+async def server(_: Path) -> AsyncIterator[Index]:
+    async with collection_on_server() as settings, open_qdrant_index(settings, DIMENSIONS) as index:
+        yield index
+
+
+REAL = [
+    edge,
+    pytest.param(local_mode, marks=pytest.mark.filterwarnings(LOCAL_MODE_WARNING)),
+    pytest.param(server, marks=needs_server),
+]
 
 
 class WithoutCas(InMemoryIndex):
@@ -121,7 +144,7 @@ def counter_example(guard: model.Guard, number: int) -> tuple[model.Scenario, mo
     return scenario, found
 
 
-@pytest.mark.parametrize("open_index", [in_memory, edge])
+@pytest.mark.parametrize("open_index", [in_memory, *REAL])
 @pytest.mark.parametrize(("guard", "number"), FOUND)
 async def test_what_would_break_a_weaker_protocol_does_not_break_ours(
     tmp_path: Path, open_index: OpenIndex, guard: model.Guard, number: int
@@ -148,9 +171,10 @@ async def test_random_interleavings_keep_documents_whole_and_end_in_the_newest(n
         await wander(InMemoryIndex(), model.SCENARIOS[number], generator)
 
 
+@pytest.mark.parametrize("open_index", REAL)
 @pytest.mark.parametrize("number", range(len(model.SCENARIOS)))
-async def test_random_interleavings_on_edge(tmp_path: Path, number: int) -> None:
+async def test_random_interleavings_on_real_indexes(tmp_path: Path, open_index: OpenIndex, number: int) -> None:
     generator = random.Random(number)
     for run in range(3):
-        async with edge(tmp_path / str(run)) as index:
+        async with open_index(tmp_path / str(run)) as index:
             await wander(index, model.SCENARIOS[number], generator)

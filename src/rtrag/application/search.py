@@ -3,13 +3,14 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
+from typing import TypeAlias
 
 from rtrag.domain.conditions import all_match
 from rtrag.domain.context import best_headers, raise_headers
 from rtrag.domain.document import DocumentKey
 from rtrag.domain.errors import TransientError
 from rtrag.domain.fusion import DENSE_WEIGHT, DEPTH, fuse
-from rtrag.domain.manifest import ChunkPoint
+from rtrag.domain.manifest import ChunkPoint, Manifest
 from rtrag.domain.position import Position
 from rtrag.domain.retrieval import Candidates, Passage, SearchRequest
 from rtrag.ports.index import IndexReader, Records
@@ -17,6 +18,9 @@ from rtrag.ports.index import IndexReader, Records
 MAX_PASSES = 8
 DEEPER = 4  # times as many candidates
 SPARE = 2  # manifests read beyond what is needed, in case some hits are not visible
+
+Hidden: TypeAlias = tuple[str, ChunkPoint | None, Manifest | None]
+"""The id of a hit that is not visible, and what there is of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +72,7 @@ class Search:
         self, candidates: Candidates, request: SearchRequest, needed: int, known: "_Known"
     ) -> "Found | _Again":
         """The visible ones from the best down; or that, and how, to search again."""
-        ids = {hit.chunk_id for found in (candidates.dense, candidates.lexical) for hit in found}
+        ids = candidates.dense.keys() | candidates.lexical.keys()
         total = len(ids)
         visible: list[Passage] = []
         place, outdated = 0, False
@@ -83,16 +87,17 @@ class Search:
             chunks = await self._index.chunks([hit.chunk_id for hit in window])
             keys = tuple(dict.fromkeys(chunk.key for chunk in chunks.values()))
             records = await self._index.records(keys, tuple({key.table for key in keys}))
-            # Looked through to the end, so that the next pass knows them all: many at once may be waiting to be swept.
-            outdated |= known.outdated([hit.chunk_id for hit in window], chunks, records)
-            visible += [
-                Passage(chunk=chunk, manifest=records.manifests[chunk.key], score=hit.score)
-                for hit in window
-                if (chunk := chunks.get(hit.chunk_id)) is not None
-                and _listed(chunk, records)
+            hidden: list[Hidden] = []
+            for hit in window:
+                chunk = chunks.get(hit.chunk_id)
+                manifest = records.manifests.get(chunk.key) if chunk is not None else None
+                if chunk is None or manifest is None or not _lists(manifest, chunk.id, records):
+                    hidden.append((hit.chunk_id, chunk, manifest))
                 # Filters may carry access rights: the manifest has the last word.
-                and all_match(request.conditions, records.manifests[chunk.key].filterable)
-            ]
+                elif all_match(request.conditions, manifest.filterable):
+                    visible.append(Passage(chunk=chunk, manifest=manifest, score=hit.score))
+            # Looked through to the end, so that the next pass knows them all: many at once may be waiting to be swept.
+            outdated |= known.outdated(hidden)
         if outdated:
             return _Again.CHANGED
         full = max(len(candidates.dense), len(candidates.lexical)) >= request.limit
@@ -138,26 +143,23 @@ class _Known:
         self._gone: set[str] = set()
         self._versions: dict[DocumentKey, Position] = {}
 
-    def outdated(self, ids: Sequence[str], chunks: Mapping[str, ChunkPoint], records: Records) -> bool:
+    def outdated(self, hidden: Sequence[Hidden]) -> bool:
         """Whether hidden hits are those of documents that have a newer version, not looked at before."""
-        gone = {chunk_id for chunk_id in ids if chunk_id not in chunks} - self._gone
+        gone = {chunk_id for chunk_id, chunk, _ in hidden if chunk is None} - self._gone
         newer = {
-            chunk.key: manifest.position
-            for chunk in chunks.values()
-            if not _listed(chunk, records)
-            and (manifest := records.manifests.get(chunk.key)) is not None
+            manifest.key: manifest.position
+            for _, chunk, manifest in hidden
+            if chunk is not None
+            and manifest is not None
             and not manifest.deleted
             and manifest.position > chunk.position
-            and self._versions.get(chunk.key) != manifest.position
+            and self._versions.get(manifest.key) != manifest.position
         }
         self._gone |= gone
         self._versions |= newer
         return bool(gone or newer)
 
 
-def _listed(chunk: ChunkPoint, records: Records) -> bool:
-    manifest = records.manifests.get(chunk.key)
-    if manifest is None or chunk.id not in manifest.chunk_ids:
-        return False
-    floor = records.tables[chunk.key.table].floor
-    return floor is None or manifest.position > floor
+def _lists(manifest: Manifest, chunk_id: str, records: Records) -> bool:
+    floor = records.tables[manifest.key.table].floor
+    return chunk_id in manifest.chunk_ids and (floor is None or manifest.position > floor)

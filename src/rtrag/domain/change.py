@@ -76,21 +76,26 @@ class TransactionMark:
 class Checkpoint:
     """Everything the source has sent up to ``lsn`` has been delivered.
 
-    ``commit_time`` is that of the last transaction delivered, None for a keepalive.
+    ``commit_time`` is that of the last transaction delivered, None for a keepalive. ``taken`` is the moment (of the
+    monotonic clock) at which nothing was committed above ``lsn`` yet, where that is not the moment of delivery.
     """
 
     lsn: int
     commit_time: datetime | None = None
+    taken: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangeBatch:
     """What was waiting at the source.
 
-    ``checkpoint`` is None while a transaction is only partly delivered. ``size`` is in bytes, as received.
+    ``checkpoint`` is None where the batch does not complete anything: a transaction is only partly delivered, or
+    partitions stand at different places. ``mark`` numbers the batches of a source that has no order over all of
+    them; it rises, and confirming takes the newest one. ``size`` is in bytes, as received.
     """
 
     events: tuple[ChangeEvent, ...]
     checkpoint: Checkpoint | None
     transactions: tuple[TransactionMark, ...] = ()
+    mark: int = 0
     size: int = 0

@@ -13,7 +13,7 @@ from rtrag.domain.document import Document, DocumentKey, Json
 Vector: TypeAlias = Sequence[float]
 ChunkKind: TypeAlias = Literal["body", "front_matter"]
 
-REMEMBERED = 65_536  # ids of keys kept in memory: every query needs those of the documents it finds
+REMEMBERED = 32_768  # ids of keys kept in memory: every query needs those of the documents it finds
 _VERSION_DIGIT = 14  # where a uuid says of which version it is
 _FRONT_MATTER_VERSION = "8"  # of RFC 9562: whatever the maker of the uuid says
 _CANONICAL = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"))

@@ -54,7 +54,7 @@ class DocumentKey:
         return cls(table, tuple(values))
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=32_768)
 def _text(parts: tuple[str, ...]) -> str:
     return "/".join(quote(part, safe=".~-_:@ ", errors="surrogateescape") for part in parts)
 

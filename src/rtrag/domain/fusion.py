@@ -4,7 +4,7 @@ After S. Bruch, S. Gai, A. Ingber, "An Analysis of Fusion Functions for Hybrid R
 keeps what rank fusion throws away, how much better one hit is than the next, and knows the least score there can be.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from rtrag.domain.chunk import is_front_matter
 from rtrag.domain.retrieval import Candidates, Hit
@@ -27,18 +27,15 @@ def fuse(candidates: Candidates, *, dense_weight: float, limit: int, depth: int 
     if not 0.0 <= dense_weight <= 1.0:
         raise ValueError(f"the dense weight must lie between 0 and 1, not {dense_weight}")
     lexical_weight = 1.0 - dense_weight
-    dense = _relative(candidates.dense, None) if dense_weight else {}
-    lexical = _relative(candidates.lexical, 0.0) if lexical_weight else {}
+    dense = _weighted(candidates.dense, dense_weight, from_last=True)
+    scores = _weighted(candidates.lexical, lexical_weight, from_last=False)
     complete = depth is not None and len(candidates.lexical) < depth
-    unlisted = 0.0 if complete or not lexical else min(lexical.values())
-    scores = {chunk_id: dense_weight * score + lexical_weight * unlisted for chunk_id, score in dense.items()}
-    for chunk_id, score in lexical.items():
-        near = dense.get(chunk_id)
-        if near is not None:
-            scores[chunk_id] = dense_weight * near + lexical_weight * score
-        else:
-            # Front matter has no vector: it is not the worse for a list that it cannot be in.
-            scores[chunk_id] = score if is_front_matter(chunk_id) else lexical_weight * score
+    unlisted = 0.0 if complete or not scores else min(scores.values())
+    if lexical_weight:
+        # Front matter has no vector: it is not the worse for a list that it cannot be in.
+        scores |= {header: scores[header] / lexical_weight for header in filter(is_front_matter, scores)}
+    get = scores.get
+    scores |= {chunk_id: score + get(chunk_id, unlisted) for chunk_id, score in dense.items()}
     return tuple([Hit(chunk_id, min(1.0, score)) for chunk_id, score in _best(scores, limit)])
 
 
@@ -52,13 +49,13 @@ def _best(scores: Mapping[str, float], limit: int) -> list[tuple[str, float]]:
     return entries[:limit]
 
 
-def _relative(found: Sequence[Hit], floor: float | None) -> dict[str, float]:
-    if not found:
+def _weighted(found: Mapping[str, float], weight: float, *, from_last: bool) -> dict[str, float]:
+    """Scores between 0 and the weight, measured from the last hit or from 0; nothing for a weight of 0."""
+    if not found or not weight:
         return {}
-    scores = [score for _, score in found]
-    highest = max(scores)
-    lowest = min(scores) if floor is None else floor
-    width = highest - lowest
-    if width <= 0.0:
-        return dict.fromkeys((chunk_id for chunk_id, _ in found), 1.0)
-    return {chunk_id: (score - lowest) / width for chunk_id, score in found}
+    highest = max(found.values())
+    lowest = min(found.values()) if from_last else 0.0
+    if highest <= lowest:
+        return dict.fromkeys(found, weight)
+    factor = weight / (highest - lowest)
+    return {chunk_id: (score - lowest) * factor for chunk_id, score in found.items()}

@@ -1,6 +1,7 @@
 """Search requests, hits, and what an answer rests on."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from rtrag.domain.chunk import Vector
@@ -26,7 +27,7 @@ class SearchRequest:
 
 
 class Hit(NamedTuple):
-    """A chunk point that a search found. ``score`` is the engine's: cosine for dense, BM25 for lexical."""
+    """A chunk point that was found. ``score`` is fused, between 0 and 1."""
 
     chunk_id: str
     score: float
@@ -34,10 +35,10 @@ class Hit(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidates:
-    """Hits of the two searches, each best first."""
+    """What the two searches found: scores by chunk id, best first; cosines for dense, BM25 for lexical."""
 
-    dense: tuple[Hit, ...] = ()
-    lexical: tuple[Hit, ...] = ()
+    dense: Mapping[str, float] = field(default_factory=dict)
+    lexical: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,8 +33,11 @@ class ChangeSource(Protocol):
         """
         ...
 
-    async def confirm(self, lsn: int) -> None:
-        """Tell the source that everything up to this LSN is durable here; never goes backwards."""
+    async def confirm(self, lsn: int, mark: int) -> None:
+        """Tell the source that everything up to this LSN, and every batch up to this mark, is durable here.
+
+        Neither goes backwards. Raises TransientError; what was not told comes again.
+        """
         ...
 
     async def barrier(self) -> int:
@@ -49,6 +52,7 @@ class ChangeSource(Protocol):
 class SourceOpening:
     """How capture starts: the state to record, and whether the tables have to be copied for a new epoch.
 
+    Where a copy is needed and the capture has no snapshot, the stream brings all rows before anything newer.
     ``reason`` says in words why a copy is needed, None when the stream simply resumes. ``lost`` is true when
     history was lost (slot gone or ahead), not merely never copied.
     """
@@ -134,7 +138,14 @@ class Capture(Protocol):
         ...
 
     @property
-    def rows(self) -> RowReader: ...
+    def rows(self) -> RowReader:
+        """Reads rows for changes of the stream that came without all their values."""
+        ...
+
+    @property
+    def rows_apart(self) -> RowReader:
+        """Reads rows that no change of the stream asks for: what it returns has a position of its own."""
+        ...
 
     @property
     def broken_tables(self) -> Mapping[str, str]:

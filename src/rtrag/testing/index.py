@@ -24,7 +24,7 @@ from rtrag.domain.manifest import (
     TableState,
     UpsertChunks,
 )
-from rtrag.domain.retrieval import Candidates, Hit, SearchRequest
+from rtrag.domain.retrieval import Candidates, SearchRequest
 from rtrag.ports.index import Records
 
 _WORD = re.compile(r"\w+")
@@ -59,12 +59,12 @@ class InMemoryIndex:
     async def search(self, request: SearchRequest) -> Candidates:
         """See ``IndexReader.search``: cosine, and BM25 over the words of all chunks."""
         points = [point for point in self._chunks.values() if _is_candidate(request, point)]
-        dense: list[Hit] = []
+        dense: dict[str, float] = {}
         if request.vector is not None:
             vector = request.vector
-            dense = [Hit(point.id, _cosine(vector, point.dense)) for point in points if point.dense is not None]
+            dense = {point.id: _cosine(vector, point.dense) for point in points if point.dense is not None}
         scores = self._bm25(request.text)
-        lexical = [Hit(point.id, scores[point.id]) for point in points if scores.get(point.id)]
+        lexical = {point.id: scores[point.id] for point in points if scores.get(point.id)}
         return Candidates(dense=_best(dense, request.limit), lexical=_best(lexical, request.limit))
 
     async def write(self, operations: Sequence[Operation]) -> None:
@@ -180,8 +180,8 @@ def _is_candidate(request: SearchRequest, point: ChunkPoint) -> bool:
     return all_match(request.conditions, point.filterable)
 
 
-def _best(hits: Iterable[Hit], limit: int) -> tuple[Hit, ...]:
-    return tuple(sorted(hits, key=lambda hit: (-hit.score, hit.chunk_id))[:limit])
+def _best(scores: Mapping[str, float], limit: int) -> dict[str, float]:
+    return dict(sorted(scores.items(), key=lambda hit: (-hit[1], hit[0]))[:limit])
 
 
 def _words(text: str) -> list[str]:

@@ -56,6 +56,11 @@ def test_the_chunks_of_any_structure_join_to_the_content_and_are_bounded(content
 
 
 @given(documents, any_format)
+@example(" " * 1500 + "<!-- open", "html")
+@example("\n" * 1500 + "<h1>Title</h1><p>Text", "html")
+@example("\n" * 1500 + "# Title\n\nText", "markdown")
+@example(" " * 1500 + "\nTitle\n=====\n\nText", "rst")
+@example("\t\n" * 800 + "Text", "text")
 def test_white_space_never_stands_alone(content: str, form: Format) -> None:
     chunks = split(content, form)
     assert all(chunk.text for chunk in chunks)

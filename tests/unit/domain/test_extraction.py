@@ -37,11 +37,15 @@ def test_every_unit_is_a_slice_of_the_passage_without_white_space_around_it(text
 
 
 def test_prose_is_cut_at_sentences_and_not_at_abbreviations() -> None:
-    text = "Dr. Smith of the U.S. Army (e.g. him) ran 3.5 km.\nHe left in\n1999! “Really?” they said. 終わり。はい。"
+    text = (
+        "Dr. Smith of the U.S. Army (e.g. him) ran 3.5 km.\nHe left in\n1999! “Really?” they said. "
+        "Dr. Li agreed. 終わり。はい。"
+    )
     assert [unit.text for unit in quotables(text)] == [
         "Dr. Smith of the U.S. Army (e.g. him) ran 3.5 km.",
         "He left in\n1999!",
         "“Really?” they said.",
+        "Dr. Li agreed.",
         "終わり。",
         "はい。",
     ]

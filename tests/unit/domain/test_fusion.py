@@ -8,8 +8,12 @@ from rtrag.domain.fusion import fuse
 from rtrag.domain.retrieval import Candidates, Hit
 
 
-def hit(name: str, score: float) -> Hit:
-    return Hit(f"{name:0<14}5", score)  # the digit of a body chunk
+def body(name: str) -> str:
+    return f"{name:0<14}5"  # the digit of a body chunk
+
+
+def hits(**scores: float) -> dict[str, float]:
+    return {body(name): score for name, score in scores.items()}
 
 
 def ids(fused: tuple[Hit, ...]) -> list[str]:
@@ -20,11 +24,11 @@ def scores_of(fused: tuple[Hit, ...]) -> dict[str, float]:
     return {found.chunk_id.rstrip("05"): round(found.score, 9) for found in fused}
 
 
-def hit_lists(least: int) -> st.SearchStrategy[tuple[Hit, ...]]:
+def hit_lists(least: int) -> st.SearchStrategy[dict[str, float]]:
     return st.dictionaries(st.sampled_from("abcdefghijkl"), st.integers(least, 3000), max_size=12).map(
-        lambda scores: tuple(
-            hit(name, score / 100) for name, score in sorted(scores.items(), key=lambda item: (-item[1], item[0]))
-        )
+        lambda scores: {
+            body(name): score / 100 for name, score in sorted(scores.items(), key=lambda item: (-item[1], item[0]))
+        }
     )
 
 
@@ -43,8 +47,8 @@ def test_every_chunk_comes_once_with_a_score_between_0_and_1_best_first(found: C
 
 @given(candidates)
 def test_a_weight_of_one_or_zero_gives_one_list_alone_in_its_order(found: Candidates) -> None:
-    assert ids(fuse(found, dense_weight=1.0, limit=100)) == [item.chunk_id for item in found.dense]
-    assert ids(fuse(found, dense_weight=0.0, limit=100)) == [item.chunk_id for item in found.lexical]
+    assert ids(fuse(found, dense_weight=1.0, limit=100)) == list(found.dense)
+    assert ids(fuse(found, dense_weight=0.0, limit=100)) == list(found.lexical)
 
 
 @given(candidates, weights, st.integers(0, 30))
@@ -54,44 +58,43 @@ def test_a_limit_cuts_the_end_off_and_changes_nothing_else(found: Candidates, we
 
 @given(candidates, weights, st.randoms(use_true_random=False))
 def test_the_order_in_which_hits_arrive_does_not_matter(found: Candidates, weight: float, random: object) -> None:
-    dense, lexical = list(found.dense), list(found.lexical)
+    dense, lexical = list(found.dense.items()), list(found.lexical.items())
     random.shuffle(dense)  # type: ignore[attr-defined]  # hypothesis types it as object
     random.shuffle(lexical)  # type: ignore[attr-defined]  # hypothesis types it as object
-    shuffled = Candidates(dense=tuple(dense), lexical=tuple(lexical))
+    shuffled = Candidates(dense=dict(dense), lexical=dict(lexical))
     expected = fuse(found, dense_weight=weight, limit=100)
     assert fuse(shuffled, dense_weight=weight, limit=100) == expected
 
 
 @given(candidates, weights, st.sampled_from([0.01, 1.0, 50.0]))
 def test_the_scale_of_an_engine_does_not_matter(found: Candidates, weight: float, scale: float) -> None:
-    moved = Candidates(
-        dense=found.dense, lexical=tuple(Hit(item.chunk_id, item.score * scale) for item in found.lexical)
-    )
+    scaled = {chunk_id: score * scale for chunk_id, score in found.lexical.items()}
+    moved = Candidates(dense=found.dense, lexical=scaled)
     before = scores_of(fuse(found, dense_weight=weight, limit=100))
     after = scores_of(fuse(moved, dense_weight=weight, limit=100))
     assert after == pytest.approx(before)
 
 
 def test_scores_are_weighted_sums_of_relative_scores() -> None:
-    found = Candidates(dense=(hit("a", 0.9), hit("b", 0.7), hit("c", 0.6)), lexical=(hit("b", 12.0), hit("d", 3.0)))
+    found = Candidates(dense=hits(a=0.9, b=0.7, c=0.6), lexical=hits(b=12.0, d=3.0))
     scores = scores_of(fuse(found, dense_weight=0.4, limit=10, depth=50))
     assert scores == pytest.approx({"a": 0.4, "b": 0.4 / 3 + 0.6, "c": 0.0, "d": 0.15})
 
 
 def test_what_a_full_lexical_list_lacks_counts_as_its_last_hit() -> None:
-    found = Candidates(dense=(hit("a", 0.9), hit("b", 0.7)), lexical=(hit("b", 12.0), hit("d", 3.0)))
+    found = Candidates(dense=hits(a=0.9, b=0.7), lexical=hits(b=12.0, d=3.0))
     scores = scores_of(fuse(found, dense_weight=0.4, limit=10, depth=2))
     assert scores == pytest.approx({"a": 0.4 + 0.6 * 0.25, "b": 0.6, "d": 0.15})
 
 
 def test_equal_scores_in_a_list_count_fully() -> None:
-    found = Candidates(dense=(hit("a", 0.5),), lexical=(hit("b", 3.0), hit("c", 3.0)))
+    found = Candidates(dense=hits(a=0.5), lexical=hits(b=3.0, c=3.0))
     assert scores_of(fuse(found, dense_weight=0.25, limit=10, depth=9)) == {"b": 0.75, "c": 0.75, "a": 0.25}
 
 
 def test_front_matter_is_not_the_worse_for_having_no_vector() -> None:
-    header = Hit(hit("h", 0).chunk_id[:-1] + "8", 8.0)
-    found = Candidates(dense=(hit("a", 0.9), hit("b", 0.2)), lexical=(hit("a", 10.0), header, hit("b", 1.0)))
+    header = body("h")[:-1] + "8"
+    found = Candidates(dense=hits(a=0.9, b=0.2), lexical={**hits(a=10.0), header: 8.0, **hits(b=1.0)})
     scores = [round(each.score, 9) for each in fuse(found, dense_weight=0.3, limit=10, depth=9)]
     assert scores == [1.0, 0.8, 0.07]
 

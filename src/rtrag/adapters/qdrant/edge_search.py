@@ -1,6 +1,7 @@
 """Search on Edge: a quantized scan rescored with the full vectors, and BM25, in one batch."""
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any, Final, cast
 from uuid import UUID
 
@@ -17,14 +18,10 @@ from rtrag.adapters.qdrant import edge_shards
 from rtrag.adapters.qdrant.edge_filters import search_filter
 from rtrag.adapters.qdrant.edge_state import EdgeState
 from rtrag.adapters.qdrant.lexical import Lexical
-from rtrag.domain.conditions import Condition, all_match
-from rtrag.domain.manifest import ChunkPoint
-from rtrag.domain.position import Position
-from rtrag.domain.retrieval import Candidates, Hit, SearchRequest
+from rtrag.adapters.qdrant.search_rules import MOST_CANDIDATES, OVERSAMPLING, matches
+from rtrag.domain.retrieval import Candidates, SearchRequest
 
-OVERSAMPLING: Final = 2.0
-REMEMBERED_NAMES: Final = 65_536
-MOST_CANDIDATES: Final = 4_000  # looked through for a filter that the engine cannot decide
+REMEMBERED_NAMES: Final = 32_768
 
 
 class EdgeSearch:
@@ -44,7 +41,7 @@ class EdgeSearch:
         """Hits of both searches; engine filters may let through too much, so the rest is checked here."""
         queries = self._queries(request)
         match = search_filter(request, self._state.filter_indexes)
-        found: dict[str, tuple[Hit, ...]] = {}
+        found: dict[str, Mapping[str, float]] = {}
         limit = request.limit
         pending = list(queries)
         while pending:
@@ -52,25 +49,25 @@ class EdgeSearch:
             for name, page in zip(tuple(pending), pages, strict=True):
                 hits = self._matching(page, request)
                 if len(hits) >= request.limit or len(page) < limit or limit >= MOST_CANDIDATES:
-                    found[name] = tuple(hits[: request.limit])
+                    found[name] = dict(islice(hits.items(), request.limit))
                     pending.remove(name)
             limit *= 4
-        return Candidates(dense=found.get(edge_shards.DENSE, ()), lexical=found.get(edge_shards.LEXICAL, ()))
+        return Candidates(dense=found.get(edge_shards.DENSE, {}), lexical=found.get(edge_shards.LEXICAL, {}))
 
     def _run(
         self, queries: Sequence[tuple[Query, SearchParams | None]], limit: int, match: Filter | None
-    ) -> list[list[Hit]]:
+    ) -> list[dict[str, float]]:
         requests = [QueryRequest(query=query, limit=limit, filter=match, params=params) for query, params in queries]
         pages = cast("list[list[Any]]", self._state.chunks.query_batch(QueryBatchRequest(requests)))
         names = self._names
-        return [[Hit(names[scored.id.int], scored.score) for scored in page] for page in pages]
+        return [{names[scored.id.int]: scored.score for scored in page} for page in pages]
 
-    def _matching(self, page: Sequence[Hit], request: SearchRequest) -> Sequence[Hit]:
+    def _matching(self, page: Mapping[str, float], request: SearchRequest) -> Mapping[str, float]:
         if not request.conditions and not request.hidden_below:
             return page
-        points = self._state.points(hit.chunk_id for hit in page)
+        points = self._state.points(page)
         floors = dict(request.hidden_below)
-        return [hit for hit in page if _matches(points[hit.chunk_id], request.conditions, floors)]
+        return {hit: score for hit, score in page.items() if matches(points[hit], request.conditions, floors)}
 
     def _queries(self, request: SearchRequest) -> dict[str, tuple[Query, SearchParams | None]]:
         queries: dict[str, tuple[Query, SearchParams | None]] = {}
@@ -81,11 +78,6 @@ class EdgeSearch:
         if words is not None:
             queries[edge_shards.LEXICAL] = (Query.Nearest(words, using=edge_shards.LEXICAL), None)
         return queries
-
-
-def _matches(point: ChunkPoint, conditions: Sequence[Condition], floors: Mapping[str, Position]) -> bool:
-    floor = floors.get(point.key.table)
-    return (floor is None or point.position > floor) and all_match(conditions, point.filterable)
 
 
 class _Names(dict[int, str]):

@@ -36,6 +36,7 @@ from rtrag.adapters.qdrant.points import (
     RECORD,
     TABLE,
     Payload,
+    path,
     position_of,
     type_of_field,
 )
@@ -44,6 +45,8 @@ from rtrag.domain.position import Position
 DENSE: Final = "dense"
 LEXICAL: Final = "bm25"
 _UNUSED: Final = "unused"
+# A live shard has one segment, so there is nothing to share out: with one thread a search takes 0.2 ms less.
+_SEARCH_THREADS: Final = 1
 _INDEX_TYPES: Final[Mapping[str, PayloadSchemaType]] = {
     "text": PayloadSchemaType.Keyword,
     "number": PayloadSchemaType.Float,
@@ -65,6 +68,7 @@ def create_chunks(path: Path, dimensions: int) -> EdgeShard:
         vectors={DENSE: EdgeVectorParams(size=dimensions, distance=Distance.Cosine)},
         sparse_vectors={LEXICAL: EdgeSparseVectorParams(modifier=Modifier.Idf)},
         quantization_config=TurboQuantQuantizationConfig(bits=TurboQuantBitSize.Bits4),
+        max_search_threads=_SEARCH_THREADS,
     )
     shard = EdgeShard.create(str(path), config)
     shard.update(UpdateOperation.create_field_index(TABLE, PayloadSchemaType.Keyword))
@@ -75,7 +79,8 @@ def create_chunks(path: Path, dimensions: int) -> EdgeShard:
 def create_records(path: Path) -> EdgeShard:
     """A new shard for records. Edge insists on a vector: a sparse one that no point has costs nothing."""
     path.mkdir()
-    shard = EdgeShard.create(str(path), EdgeConfig(sparse_vectors={_UNUSED: EdgeSparseVectorParams()}))
+    config = EdgeConfig(sparse_vectors={_UNUSED: EdgeSparseVectorParams()}, max_search_threads=_SEARCH_THREADS)
+    shard = EdgeShard.create(str(path), config)
     for field in (TABLE, KIND):
         shard.update(UpdateOperation.create_field_index(field, PayloadSchemaType.Keyword))
     return shard
@@ -98,11 +103,6 @@ def filter_indexes(shard: EdgeShard) -> set[str]:
 def create_filter_index(shard: EdgeShard, field: str) -> None:
     """Index a field: without, each search would read every payload (116 ms at 20,000 chunks)."""
     shard.update(UpdateOperation.create_field_index(path(field), _INDEX_TYPES[type_of_field(field)]))
-
-
-def path(field: str) -> str:
-    """A payload field as Edge's filters name it."""
-    return f"{QUOTE}{field}{QUOTE}"
 
 
 def retrieve(shard: EdgeShard, ids: Sequence[str], *, with_vectors: bool = False) -> list[StoredPoint]:

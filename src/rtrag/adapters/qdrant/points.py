@@ -199,6 +199,11 @@ def filter_field(name: str, kind: ValueType) -> str:
     return f"{FILTER}{kind}:{name.replace('%', '%25').replace(QUOTE, '%22').replace(BACKSLASH, '%5C')}"
 
 
+def path(field: str) -> str:
+    """A payload field as the engines' filters and payload indexes name it."""
+    return f"{QUOTE}{field}{QUOTE}"
+
+
 def type_of_field(field: str) -> str:
     """The type of the values in such a payload field."""
     return field.removeprefix(FILTER).partition(":")[0]

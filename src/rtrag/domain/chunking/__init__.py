@@ -17,7 +17,7 @@ from rtrag.domain.document import Format
 
 __all__ = ["CHUNKER_VERSION", "detect_format", "header_fields", "split"]
 
-CHUNKER_VERSION = "1"  # part of every fingerprint: raise it whenever the same content would be cut otherwise
+CHUNKER_VERSION = "2"  # part of every fingerprint: raise it whenever the same content would be cut otherwise
 
 _BLOCKS: Mapping[Format, Callable[[str], list[Block]]] = {
     "markdown": markdown.blocks,

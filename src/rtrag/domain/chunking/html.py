@@ -66,8 +66,9 @@ def _after(closer: re.Pattern[str], content: str, position: int) -> int:
 
 
 def _append(found: list[Block], block: Block) -> None:
-    """Add a block; white space alone joins the one before."""
-    if found and not block.text.strip():
+    """Add a block; white space alone joins the one before, at the start of the content the one after."""
+    if found and not (block.text.strip() and found[-1].text.strip()):
         last = found.pop()
-        block = Block(text=last.text + block.text, kind=last.kind, level=last.level, title=last.title)
+        told = last if last.text.strip() else block
+        block = Block(text=last.text + block.text, kind=told.kind, level=told.level, title=told.title)
     found.append(block)
