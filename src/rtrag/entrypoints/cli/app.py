@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from rtrag.domain.errors import ConfigurationError, RtragError
-from rtrag.entrypoints.cli import dlq, docs, doctor, importing, psql, query, serve, status, up
+from rtrag.entrypoints.cli import debezium, dlq, docs, doctor, importing, psql, query, serve, stack, status, up
 from rtrag.entrypoints.cli.errors import FAILURE, USAGE, CommandError
 from rtrag.entrypoints.cli.instance import Target
 from rtrag.entrypoints.cli.output import say, show_error
@@ -34,6 +34,8 @@ def create_cli() -> typer.Typer:
     cli.command("status")(status.status)
     cli.command("verify")(status.verify)
     cli.add_typer(dlq.create_group(), name="dlq")
+    cli.add_typer(debezium.create_group(), name="debezium")
+    cli.add_typer(stack.create_group(), name="stack")
     cli.command("psql", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(psql.psql)
     cli.command("doctor")(doctor.doctor)
     cli.command("version")(status.version)
