@@ -44,7 +44,8 @@ lock: setup ## pin the newest versions that pyproject.toml allows; add ARGS=--up
 	$(BIN)/pip install --quiet 'uv>=0.5,<1'
 	$(COMPILE) pyproject.toml --output-file requirements/runtime.txt $(ARGS)
 	$(COMPILE) --group build --output-file requirements/build.txt $(ARGS)
-	$(COMPILE) pyproject.toml --group dev --output-file requirements/dev.txt $(ARGS)
+	$(COMPILE) pyproject.toml --extra distributed --output-file requirements/distributed.txt $(ARGS)
+	$(COMPILE) pyproject.toml --extra distributed --group dev --output-file requirements/dev.txt $(ARGS)
 
 .PHONY: build
 build: setup ## build the wheel and the source archive in dist/

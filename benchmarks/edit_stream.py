@@ -25,6 +25,7 @@ from benchmarks.facts import FactCheck, FactSchedule, checks_at_start
 from benchmarks.history import History, Tally
 from benchmarks.instance import Instance, first_copy_rate, prepare_database, running
 from benchmarks.report import emit, note, percentiles, progress
+from benchmarks.stack import Stack, way
 from benchmarks.streams import Event, Probe, Stream, commits
 from benchmarks.writer import Commit, Writer
 
@@ -57,6 +58,7 @@ class Options:
     rate: float | None
     reads_per_second: float
     as_json: bool
+    stack: Stack | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -109,18 +111,21 @@ class Replay:
             for sentence in self._until.pop(event.seq, ()):
                 self._reader.present.remove(sentence)
         commit = self._writer.apply(events)
-        wait_visible(self._queries.client, commit.token)
+        for token in commit.documents if self._options.stack else (commit.token,):
+            wait_visible(self._queries.client, token)
         self.counts.lag_ms.append((time.perf_counter() - commit.returned) * 1000)
         self._queries.history.confirm_visible(commit.number)
+        # Through Kafka a token for all tables takes a second; the documents' own have been waited for.
+        carried = None if self._options.stack else commit
         self.counts.events += len(events)
         self.counts.updates += sum(event.operation == "update" for event in events)
         for event in events:
             if event.seq in self._probes:
-                self._ask_probes(self._probes[event.seq], commit, events[-1].seq)
+                self._ask_probes(self._probes[event.seq], carried, events[-1].seq)
         for check in self._schedule.after(events):
-            self._ask_fact(check, commit)
+            self._ask_fact(check, carried)
 
-    def _ask_probes(self, probe: Probe, commit: Commit, last_seq: int) -> None:
+    def _ask_probes(self, probe: Probe, commit: Commit | None, last_seq: int) -> None:
         """What an event brought must be there, unless its own transaction took it away again; what it took must not."""
         for sentence in probe.vanishes:
             self._reader.present.remove(sentence)
@@ -152,6 +157,14 @@ def run(options: Options) -> dict[str, Any]:
     """Replay a stream on a fresh instance in a temporary folder."""
     with tempfile.TemporaryDirectory(prefix="rtrag-benchmark-") as folder:
         history = History()
+        if options.stack is not None:
+            with way(options.stack) as own:
+                prepared = _copy_start(own.postgres_url, history, options.stream)
+                own.connect()
+                with running(Path(folder), own.environment) as instance:
+                    copied = first_copy_rate(instance, prepared)
+                    history.confirm_visible(0)
+                    return _measure(options, instance, history, copied)
         prepared = prepare_database(Path(folder), lambda url: _copy_start(url, history, options.stream))
         with running(Path(folder)) as instance:
             copied = first_copy_rate(instance, prepared)
@@ -228,11 +241,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--events", type=int, help="replay only so many events")
     parser.add_argument("--rate", type=float, help="events a second; as fast as they are visible if left out")
     parser.add_argument("--reads", type=float, default=20.0, help="queries a second of the reader beside it")
+    parser.add_argument("--postgres", help="through a running stack: a superuser's URL of its PostgreSQL")
+    parser.add_argument("--connect", default="http://127.0.0.1:8084", help="Kafka Connect of the stack")
+    parser.add_argument("--kafka", default="127.0.0.1:9094", help="Kafka of the stack")
     parser.add_argument("--json", action="store_true", help="one JSON object on the last line")
     given = parser.parse_args(arguments)
     stream = Stream(folder=given.data, name=given.stream)
+    stack = None
+    if given.postgres is not None:
+        stack = Stack(postgres_url=given.postgres, connect_url=given.connect, bootstrap_servers=given.kafka)
     options = Options(
-        stream=stream, events=given.events, rate=given.rate, reads_per_second=given.reads, as_json=given.json
+        stream=stream,
+        events=given.events,
+        rate=given.rate,
+        reads_per_second=given.reads,
+        as_json=given.json,
+        stack=stack,
     )
     result = finish(run(options), stream)
     emit(f"edit stream {given.stream}", result, as_json=given.json)

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,8 +102,8 @@ class Instance:
         return body
 
 
-def spawn(folder: Path, *, port: int = 0) -> "subprocess.Popen[bytes]":
-    """Start the process of an instance and wait for nothing."""
+def spawn(folder: Path, *, port: int = 0, settings: Mapping[str, str] | None = None) -> "subprocess.Popen[bytes]":
+    """Start the process of an instance and wait for nothing. ``settings`` are added to its environment."""
     (folder / ANNOUNCEMENT).unlink(missing_ok=True)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RTRAG_")}
     environment |= {
@@ -112,6 +112,7 @@ def spawn(folder: Path, *, port: int = 0) -> "subprocess.Popen[bytes]":
         "RTRAG_QUERY__FRESHNESS_MAX_MS": "60000",
     }
     environment.pop("POSTGRES_URL", None)
+    environment |= settings or {}
     with (folder / LOG).open("ab") as log:
         return subprocess.Popen(
             COMMAND,
@@ -123,10 +124,10 @@ def spawn(folder: Path, *, port: int = 0) -> "subprocess.Popen[bytes]":
         )
 
 
-def launch(folder: Path, *, port: int = 0) -> Instance:
+def launch(folder: Path, *, port: int = 0, settings: Mapping[str, str] | None = None) -> Instance:
     """Start an instance in a folder and wait until it listens. Raises InstanceFailedError."""
     started = time.perf_counter()
-    process = spawn(folder, port=port)
+    process = spawn(folder, port=port, settings=settings)
     while time.perf_counter() < started + START_SECONDS:
         if known := _announced(folder / ANNOUNCEMENT, process.pid):
             return Instance(
@@ -144,9 +145,9 @@ def launch(folder: Path, *, port: int = 0) -> Instance:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[Instance]:
+def running(folder: Path, settings: Mapping[str, str] | None = None) -> Iterator[Instance]:
     """An instance that is stopped at the end."""
-    instance = launch(folder)
+    instance = launch(folder, settings=settings)
     try:
         yield instance
     finally:

@@ -8,6 +8,7 @@ import psycopg
 from benchmarks.history import Change, History
 from benchmarks.streams import Event, StartDocument
 
+from rtrag.domain.document import DocumentKey
 from rtrag.domain.position import parse_lsn
 
 
@@ -18,11 +19,13 @@ class Commit:
     Attributes:
         number: its number in the history.
         token: ``pg_current_wal_insert_lsn()`` taken right after it, as the freshness token of a write in SQL.
+        documents: tokens of each document in it, which need no order over all tables.
         returned: ``time.perf_counter()`` when the commit's return was here.
     """
 
     number: int
     token: str
+    documents: tuple[str, ...]
     returned: float
 
 
@@ -82,6 +85,7 @@ class Writer:
         """Replay the events of one commit in one transaction. Raises psycopg.OperationalError if the server goes."""
         execute = self._connection.execute
         execute("BEGIN")
+        before = self._insert_lsn()
         changes = [change for event in events for change in self._change(event)]
         self._last = changes[-1]
         number = self._history.begin(changes)
@@ -93,7 +97,9 @@ class Writer:
         if row is None:
             raise psycopg.OperationalError("no LSN came back with the commit")
         self._history.seal(number, parse_lsn(row[0]))
-        return Commit(number=number, token=row[0], returned=returned)
+        keys = dict.fromkeys(DocumentKey("public.documents", (change.id,)) for change in changes)
+        documents = tuple(f"{key}@{before}" for key in keys)
+        return Commit(number=number, token=row[0], documents=documents, returned=returned)
 
     def _change(self, event: Event) -> list[Change]:
         version = self._execute(event)

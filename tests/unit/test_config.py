@@ -10,7 +10,15 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from rtrag.config import OpenAIEmbedder, Settings, StaticEmbedder, find_config, load_settings, settings_catalogue
+from rtrag.config import (
+    KafkaSource,
+    OpenAIEmbedder,
+    Settings,
+    StaticEmbedder,
+    find_config,
+    load_settings,
+    settings_catalogue,
+)
 from rtrag.domain.conditions import Condition
 from rtrag.domain.errors import ConfigurationError
 
@@ -217,3 +225,23 @@ def test_values_of_another_kind_are_named_without_words_of_python(tmp_path: Path
         "rtrag.toml: embedder.base_url: an address that begins with https:// or http:// is wanted (it is 'here')",
     ):
         assert expected in message
+
+
+def test_the_kafka_source_needs_to_know_its_servers() -> None:
+    environment = {"RTRAG_SOURCE__KIND": "kafka"}
+    with pytest.raises(ConfigurationError, match="KAFKA_BOOTSTRAP_SERVERS"):
+        load_settings(None, environment)
+    environment["KAFKA_BOOTSTRAP_SERVERS"] = "127.0.0.1:9094"
+    with pytest.raises(ConfigurationError, match="POSTGRES_URL"):
+        load_settings(None, environment)
+    environment["POSTGRES_URL"] = "postgresql://rag_user@127.0.0.1:5434/rag_db"
+    source = load_settings(None, environment).source
+    assert isinstance(source, KafkaSource)
+    assert source.epoch == 1
+
+
+@pytest.mark.parametrize("prefix", ["rag", "rag.0", "rag.", "rag.x", ".1"])
+def test_a_topic_prefix_has_to_end_in_an_epoch(prefix: str) -> None:
+    environment = {"RTRAG_SOURCE__KIND": "kafka", "RTRAG_SOURCE__TOPIC_PREFIX": prefix}
+    with pytest.raises(ConfigurationError, match="RTRAG_SOURCE__TOPIC_PREFIX"):
+        load_settings(None, environment)

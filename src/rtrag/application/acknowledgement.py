@@ -33,12 +33,23 @@ class Acknowledgement:
         self._totals = totals
         self._problems = problems
         self._dirty = False
+        self._mark = 0
         self._flushed_at = 0.0
         self._healed: dict[DocumentKey, Position] = {}
 
     def written(self) -> None:
         """Something was written that the next flush has to make durable."""
         self._dirty = True
+
+    def applied(self, mark: int) -> None:
+        """The batches of the source up to this mark are applied."""
+        if mark > self._mark:
+            self._mark = mark
+            self._dirty = True
+
+    def begin(self) -> None:
+        """A source was opened: its marks begin anew."""
+        self._mark = 0
 
     def note(self, outcome: IndexOutcome) -> None:
         """These documents became visible: once that is durable, older letters of them are settled."""
@@ -68,7 +79,7 @@ class Acknowledgement:
 
         An idle stream is acknowledged only every few seconds, unless ``idle`` asks for it now.
         """
-        lsn = self._freshness.applied_lsn
+        lsn, mark = self._freshness.applied_lsn, self._mark
         waited = time.monotonic() - self._flushed_at
         nothing_new = lsn <= self._freshness.durable_lsn and not self._healed
         if not self._dirty and (nothing_new or (waited < IDLE_CONFIRM_SECONDS and not idle)):
@@ -88,7 +99,7 @@ class Acknowledgement:
         for key, position in healed.items():
             if self._healed.get(key) == position:
                 del self._healed[key]
-        await capture.source.confirm(lsn)
+        await capture.source.confirm(lsn, mark)
         self._freshness.durable_lsn = lsn
         self._flushed_at = time.monotonic()
         self._totals.add("flushes")

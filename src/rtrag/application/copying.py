@@ -43,13 +43,17 @@ class Copier:
         await self._index.write([PutTableState(state=known[table]) for table in tables])
         for table in tables:
             await self._copy_table(snapshot, table)
+        await self.complete(epoch, tables)
+        self._progress.clear()
+
+    async def complete(self, epoch: int, tables: Sequence[str]) -> None:
+        """Every row of these tables has come in this epoch: hide what only older ones know."""
         floor = Position.floor_of(epoch)
         known = (await self._index.records((), tables)).tables
         states = [replace(known[table], floor=floor, copied_epoch=epoch) for table in tables]
         await self._index.write([PutTableState(state=state) for state in states])
         await self._index.flush()
         self._freshness.copied()
-        self._progress.clear()
 
     async def _copy_table(self, snapshot: SnapshotReader, table: str) -> None:
         under_way: deque[asyncio.Task[None]] = deque()

@@ -159,6 +159,13 @@ class Engine:
             self._set_phase("copying", "The tables are being copied; answers are incomplete until that is done.")
             await parts.copier.copy(capture.snapshot, capture.opening.state.epoch, parts.tables)
             await self._request_clean_up()
+        elif capture.opening.copy:
+            self._set_phase("copying", "The stream brings all rows first; answers are incomplete until that is done.")
+            target = await capture.source.barrier()
+            while not await parts.freshness.wait_position(target, CATCH_UP_SECONDS, applied=True):
+                pass
+            await parts.copier.complete(capture.opening.state.epoch, parts.tables)
+            await self._request_clean_up()
         self._set_phase("catching_up", "Catching up with changes committed while the service was not running.")
         target = await capture.source.barrier()
         while not await parts.freshness.wait_position(target, CATCH_UP_SECONDS):

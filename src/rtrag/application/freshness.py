@@ -36,7 +36,7 @@ class Freshness:
         self.stale_reason: str | None = "starting: not connected to the source yet"
         self._copying = True
         self._current_at: float | None = None
-        self._position_waiters: list[tuple[int, asyncio.Future[None]]] = []
+        self._position_waiters: list[tuple[int, bool, asyncio.Future[None]]] = []
         self._key_waiters: dict[DocumentKey, list[asyncio.Future[None]]] = {}
 
     @property
@@ -61,9 +61,11 @@ class Freshness:
         """Note what the source has sent; returns the moment as of which it is current, for ``advance``.
 
         A commit is current as of when it was made. A keepalive is current as of now, unless old commits are still
-        arriving: then the server has more that it has not sent.
+        arriving: then the server has more that it has not sent. A checkpoint that says when it was taken is of then.
         """
         self.received_lsn = max(self.received_lsn, checkpoint.lsn)
+        if checkpoint.taken is not None:
+            return checkpoint.taken
         now = self._clock()
         if checkpoint.commit_time is not None:
             self._commit_delay = max(0.0, (self._wall_clock() - checkpoint.commit_time).total_seconds())
@@ -107,12 +109,12 @@ class Freshness:
             stale_reason=self.stale_reason,
         )
 
-    async def wait_position(self, lsn: int, seconds: float) -> bool:
-        """Whether everything up to ``lsn`` became visible within that time."""
-        if self.visible_lsn >= lsn:
+    async def wait_position(self, lsn: int, seconds: float, *, applied: bool = False) -> bool:
+        """Whether everything up to ``lsn`` became visible within that time; or applied, which counts in a copy too."""
+        if self._reached(applied=applied) >= lsn:
             return True
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        entry = (lsn, waiter)
+        entry = (lsn, applied, waiter)
         self._position_waiters.append(entry)
         try:
             await asyncio.wait_for(waiter, max(seconds, 0))
@@ -139,12 +141,14 @@ class Freshness:
                 del self._key_waiters[key]
         return True
 
+    def _reached(self, *, applied: bool) -> int:
+        return self.applied_lsn if applied else self.visible_lsn
+
     def _wake_positions(self) -> None:
-        reached = self.visible_lsn
         still = []
-        for lsn, waiter in self._position_waiters:
-            if lsn > reached:
-                still.append((lsn, waiter))
+        for lsn, applied, waiter in self._position_waiters:
+            if lsn > self._reached(applied=applied):
+                still.append((lsn, applied, waiter))
             elif not waiter.done():
                 waiter.set_result(None)
         self._position_waiters = still

@@ -13,6 +13,7 @@ from rtrag.ports.index import IndexReader
 
 # Most commits are visible within a millisecond; only what takes longer is worth a message through the log.
 GRACE_SECONDS = 0.005
+LOOK_AGAIN_SECONDS = 0.02  # another process may have made a document visible, which nobody tells
 
 
 class FreshnessGate:
@@ -67,21 +68,38 @@ class FreshnessGate:
     async def _document(self, token: FreshnessToken, deadline: float) -> bool:
         key = token.key
         assert key is not None  # noqa: S101 - narrowed by the caller
-        while not await self._passed(token):
-            if not await self._freshness.wait_document(key, min(GRACE_SECONDS, deadline - time.monotonic())):
-                break
-        else:
+        if await self._becomes_visible(token, min(time.monotonic() + GRACE_SECONDS, deadline)):
             return True
-        # The write was committed before its token was given out, so a barrier that begins now lies above it.
-        through = await self._through_barrier(deadline)
-        if await self._passed(token):
-            return True
+        # The write was committed before its token was given out, so a barrier that begins now lies above it. A source
+        # without an order over everything takes a second for a barrier: the document is mostly there before.
+        visible = asyncio.create_task(self._becomes_visible(token, deadline), name="document visible")
+        barrier = asyncio.create_task(self._through_barrier(deadline), name="barrier")
+        try:
+            await asyncio.wait((visible, barrier), return_when=asyncio.FIRST_COMPLETED)
+            if visible.done() and visible.result():
+                return True
+            through = await barrier
+            if await self._passed(token):
+                return True
+        finally:
+            visible.cancel()
+            barrier.cancel()
+            await asyncio.gather(visible, barrier, return_exceptions=True)
         if await self._letters.open_keys([key]):
             raise DeadLetterOpenError(
                 f"The change of {key} could not be indexed and is kept as a dead letter; see its cause with "
                 f"`rtrag dlq show {key}`, mend it and replay."
             )
         return through
+
+    async def _becomes_visible(self, token: FreshnessToken, deadline: float) -> bool:
+        assert token.key is not None  # noqa: S101 - narrowed by the caller
+        while not await self._passed(token):
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
+                return False
+            await self._freshness.wait_document(token.key, min(remaining, LOOK_AGAIN_SECONDS))
+        return True
 
     async def _passed(self, token: FreshnessToken) -> bool:
         assert token.key is not None  # noqa: S101 - narrowed by the caller

@@ -105,6 +105,7 @@ class Ingest:
         if capture.opening.state.epoch != self._epoch:
             self._transactions.clear()  # of another server, or another history of it
             self._epoch = capture.opening.state.epoch
+        self._acknowledgement.begin()
         async with self._side.working(capture.rows) as workers:
             live = asyncio.create_task(self._pull(capture), name="pull")
             turn = asyncio.create_task(self._side.next_turn(), name="side turn")
@@ -152,6 +153,7 @@ class Ingest:
         if batch.events:
             self._totals.add("batches")
             self._totals.add("events", len(batch.events))
+        self._acknowledgement.applied(batch.mark)
         if batch.checkpoint is not None:
             self._freshness.advance(batch.checkpoint, current_at)
 

@@ -40,11 +40,11 @@ class Refresh:
 
     async def read(self, keys: Sequence[DocumentKey]) -> RowRead:
         """The rows of these keys, containing everything committed at or before the read's ``lsn``."""
-        return await self._settled(lambda: self.capture.rows.read(keys))
+        return await self._settled(lambda: self.capture.rows_apart.read(keys))
 
     async def page(self, table: str, after: DocumentKey | None, size: int) -> RowRead:
         """The next rows of a table, containing everything committed at or before the read's ``lsn``."""
-        return await self._settled(lambda: self.capture.rows.page(table, after, size))
+        return await self._settled(lambda: self.capture.rows_apart.page(table, after, size))
 
     def position(self, read: RowRead) -> Position:
         """Where rows of this read stand: above every change they contain, below every later one."""

@@ -2,11 +2,10 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
-from rtrag.adapters.postgres.capture import LARGEST_VALUE, CaptureSettings, Recorded, open_postgres_capture
-from rtrag.adapters.postgres.replication_stream import StreamTimes
 from rtrag.application.copying import Copier
 from rtrag.application.engine import Engine, Parts
 from rtrag.application.indexer import Indexer
@@ -14,14 +13,12 @@ from rtrag.application.ingest import Ingest
 from rtrag.application.problems import Problems
 from rtrag.application.refresh import Refresh
 from rtrag.application.services import Services
+from rtrag.bootstrap.captures import open_capture
 from rtrag.bootstrap.core import SOURCE, Core, check_identity, open_core
 from rtrag.bootstrap.services import open_services
 from rtrag.config import Settings
-from rtrag.domain.manifest import SourceState
-from rtrag.ports.changes import Capture
 
 DRAIN_SECONDS = 30.0
-STATUS_SECONDS = 1.0  # how often an idle server is asked where it stands: bounds what an answer says of its lag
 
 
 @asynccontextmanager
@@ -62,19 +59,6 @@ async def open_embedded(settings: Settings) -> AsyncIterator[Services]:
 def _parts(core: Core, ingest: Ingest, refresh: Refresh) -> Parts:
     settings = core.settings
 
-    def open_capture(recorded: SourceState | None, copied: Mapping[str, int]) -> AbstractAsyncContextManager[Capture]:
-        capture = CaptureSettings(
-            url=core.postgres_url,
-            mappings=tuple(core.composer.mappings.values()),
-            name=SOURCE,
-            slot=settings.source.slot,
-            publication=settings.source.publication,
-            times=StreamTimes(status_interval=STATUS_SECONDS),
-            largest_value=max(settings.indexing.max_document_bytes, LARGEST_VALUE),
-        )
-        identity = core.composer.chunker.identity
-        return open_postgres_capture(capture, Recorded(state=recorded, copied=copied, identity=identity))
-
     async def compact() -> None:
         if core.index.needs_compaction():
             await core.index.compact()
@@ -88,7 +72,7 @@ def _parts(core: Core, ingest: Ingest, refresh: Refresh) -> Parts:
         clean_up=core.clean_up,
         copier=Copier(core.index, ingest, core.freshness, core.monitor.totals, settings.source.copy_page),
         monitor=core.monitor,
-        open_capture=open_capture,
+        open_capture=partial(open_capture, core),
         source_name=SOURCE,
         tables=core.tables,
         compact=compact,

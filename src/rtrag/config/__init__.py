@@ -11,13 +11,13 @@ from rtrag.config.models import (
     IndexingSettings,
     OpenAIEmbedder,
     OpenAIGenerator,
-    PostgresSource,
     QuerySettings,
     RetrySettings,
     Settings,
     StaticEmbedder,
 )
 from rtrag.config.names import Setting, settings_catalogue
+from rtrag.config.sources import KafkaSource, PostgresSource
 
 __all__ = [
     "CollectionSettings",
@@ -27,6 +27,7 @@ __all__ = [
     "GeneratorSettings",
     "HttpSettings",
     "IndexingSettings",
+    "KafkaSource",
     "OpenAIEmbedder",
     "OpenAIGenerator",
     "PostgresSource",

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+SOURCES = ("postgres", "kafka")
 EMBEDDERS = ("static", "openai")
 GENERATORS = ("extractive", "openai")
 

@@ -4,12 +4,13 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, SecretStr, Tag, model_validator
+from pydantic import AfterValidator, Discriminator, Field, SecretStr, Tag, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from rtrag.application.services import Collection
 from rtrag.config.collections import DOCUMENTS, CollectionSettings
 from rtrag.config.kinds import EMBEDDERS, GENERATORS, kind_or
+from rtrag.config.sources import KafkaSource, PostgresSource, Section, SourceSettings
 from rtrag.domain.fusion import DENSE_WEIGHT, DEPTH
 
 ENV_PREFIX = "RTRAG_"
@@ -23,12 +24,6 @@ def _is_address(value: str) -> str:
 
 
 Address: TypeAlias = Annotated[str, AfterValidator(_is_address)]
-
-
-class Section(BaseModel):
-    """A group of settings."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class HttpSettings(Section):
@@ -49,21 +44,6 @@ class HttpSettings(Section):
     )
     api_keys: tuple[SecretStr, ...] = Field(
         default=(), description="keys of which a request must carry one (JSON list); empty asks for none"
-    )
-
-
-class PostgresSource(Section):
-    """Changes by logical replication, read directly."""
-
-    kind: Literal["postgres"] = Field(default="postgres", description="how changes are captured")
-    slot: str = Field(
-        default="rtrag", pattern=r"^[a-z0-9_]{1,63}$", description="replication slot, made if it is missing"
-    )
-    publication: str = Field(
-        default="rtrag", min_length=1, max_length=63, description="publication, made if it is missing"
-    )
-    copy_page: int = Field(
-        default=500, ge=1, le=100_000, description="rows read at a time by the first copy and by verify"
     )
 
 
@@ -185,11 +165,11 @@ class Settings(BaseSettings):
     )
     postgres_url: SecretStr | None = Field(default=None, description="your PostgreSQL; unset: an embedded one")
     openai_api_key: SecretStr | None = Field(default=None, description="key for the kinds `openai`")
-    kafka_bootstrap_servers: str | None = Field(default=None, description="not used by the kinds that exist yet")
+    kafka_bootstrap_servers: str | None = Field(default=None, description="Kafka's address, for the source `kafka`")
     qdrant_url: str | None = Field(default=None, description="not used by the kinds that exist yet")
     redis_url: SecretStr | None = Field(default=None, description="not used by the kinds that exist yet")
     http: HttpSettings = HttpSettings()
-    source: PostgresSource = PostgresSource()
+    source: SourceSettings = PostgresSource()
     index: EdgeIndex = EdgeIndex()
     embedder: EmbedderSettings = StaticEmbedder()
     generator: GeneratorSettings = ExtractiveGenerator()
@@ -218,6 +198,17 @@ class Settings(BaseSettings):
             remote = isinstance(section, OpenAIEmbedder | OpenAIGenerator) and section.base_url is None
             if remote and self.openai_api_key is None:
                 raise ValueError(f"{name}.kind = 'openai' needs OPENAI_API_KEY, or {name}.base_url for another one")
+        return self
+
+    @model_validator(mode="after")
+    def _source_is_there(self) -> Self:
+        if isinstance(self.source, KafkaSource):
+            for name, value in (
+                ("KAFKA_BOOTSTRAP_SERVERS", self.kafka_bootstrap_servers),
+                ("POSTGRES_URL", self.postgres_url),
+            ):
+                if value is None:
+                    raise ValueError(f"source.kind = 'kafka' needs {name}")
         return self
 
     @model_validator(mode="after")

@@ -28,7 +28,7 @@ class FakeOperations:
             counts={"documents": len(self._state.rows), "tombstones": 0, "chunks": len(self._state.rows)},
             copying=(),
             dead_letters=len(self._state.letters),
-            slot={"name": "rtrag", "retained_bytes": 4096},
+            slot={"name": "rtrag", "active": True, "retained_bytes": 4096},
             totals={"events": 3, "documents": 2, "embedded_chunks": 2, "dead_letters": 0},
             model="fake",
         )

@@ -12,11 +12,13 @@ from rtrag.testing.rows import ListRows
 
 
 class ScriptedSource:
-    """Port ChangeSource. ``commit`` and ``fail`` are what it delivers, ``confirmed`` what it was told."""
+    """Port ChangeSource. ``commit`` and ``fail`` are what it delivers, ``confirmed`` and ``mark`` what it was told."""
 
     def __init__(self) -> None:
         self.confirmed: list[int] = []
+        self.mark = 0
         self.lsn = 0
+        self._marks = 0
         self._waiting: asyncio.Queue[ChangeBatch | RtragError] = asyncio.Queue()
 
     @property
@@ -29,9 +31,11 @@ class ScriptedSource:
         self.lsn = max(self.lsn, lsn)
         self._waiting.put_nowait(ChangeBatch(events=events, checkpoint=Checkpoint(lsn=lsn)))
 
-    def part(self, *events: ChangeEvent) -> None:
-        """Deliver part of a transaction that has not ended yet."""
-        self._waiting.put_nowait(ChangeBatch(events=events, checkpoint=None))
+    def part(self, *events: ChangeEvent) -> int:
+        """Deliver part of a transaction that has not ended yet, or of a stream without an order; its mark."""
+        self._marks += 1
+        self._waiting.put_nowait(ChangeBatch(events=events, checkpoint=None, mark=self._marks))
+        return self._marks
 
     def fail(self, error: RtragError) -> None:
         """Let the next pull raise this."""
@@ -44,9 +48,10 @@ class ScriptedSource:
             raise item
         return item
 
-    async def confirm(self, lsn: int) -> None:
+    async def confirm(self, lsn: int, mark: int) -> None:
         """Remember the confirmation."""
         self.confirmed.append(lsn)
+        self.mark = max(self.mark, mark)
 
     async def barrier(self) -> int:
         """Deliver an empty transaction."""
@@ -71,9 +76,16 @@ class ScriptedSnapshot:
 
 
 class ScriptedCapture:
-    """Port Capture over a scripted source; with a snapshot it opens a new epoch."""
+    """Port Capture over a scripted source; with a snapshot, or where the stream ``copies``, it opens a new epoch."""
 
-    def __init__(self, source: ScriptedSource, *, epoch: int = 1, snapshot: ScriptedSnapshot | None = None) -> None:
+    def __init__(
+        self,
+        source: ScriptedSource,
+        *,
+        epoch: int = 1,
+        snapshot: ScriptedSnapshot | None = None,
+        copies: bool = False,
+    ) -> None:
         state = SourceState(
             name="postgres",
             system_identifier="1",
@@ -83,11 +95,11 @@ class ScriptedCapture:
             durable_lsn=source.lsn,
             identity=ChunkingIdentity(chunker_version="1", model_id="hash/1", dimensions=32),
         )
-        reason = "first use" if snapshot is not None else None
-        self.opening = SourceOpening(state=state, copy=snapshot is not None, reason=reason)
+        copy = copies or snapshot is not None
+        self.opening = SourceOpening(state=state, copy=copy, reason="first use" if copy else None)
         self.source = source
         self.snapshot = snapshot
-        self.rows = ListRows()
+        self.rows = self.rows_apart = ListRows()
         self.broken_tables: Mapping[str, str] = {}
 
     async def slot_health(self) -> Mapping[str, int | str | None]:

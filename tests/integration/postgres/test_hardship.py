@@ -79,7 +79,7 @@ async def test_idle_tables_still_let_the_slot_move(database: Database) -> None:
         assert not any(batch.events for batch in batches)
         checkpoint = batches[-1].checkpoint
         assert checkpoint is not None
-        await capture.source.confirm(checkpoint.lsn)
+        await capture.source.confirm(checkpoint.lsn, 0)
         await asyncio.sleep(0.2)
         query = "SELECT confirmed_flush_lsn - '0/0' FROM pg_replication_slots WHERE slot_name = %s"
         assert int((await database.query(query, (database.slot,)))[0][0]) == checkpoint.lsn >= int(lsn)

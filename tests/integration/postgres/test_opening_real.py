@@ -30,7 +30,7 @@ async def first_use(database: Database) -> SourceState:
         batches = await batches_until(capture, lsn)
         checkpoint = batches[-1].checkpoint
         assert checkpoint is not None
-        await capture.source.confirm(checkpoint.lsn)
+        await capture.source.confirm(checkpoint.lsn, 0)
         return replace(capture.opening.state, durable_lsn=checkpoint.lsn)
 
 

@@ -3,10 +3,11 @@
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
-from application_bench import TABLE, Bench, upsert
+from application_bench import TABLE, Bench, key, upsert
 from engine_bench import Running
 from rtrag.domain.document import DocumentKey
 from rtrag.domain.errors import ConfigurationError, SourceInterruptedError
@@ -78,6 +79,20 @@ async def test_a_table_that_returns_to_the_configuration_counts_as_never_copied(
         await again.until(lambda: again.engine.phase == "live")
     assert [copied for _, copied in without.opened] == [{TABLE: 1}]
     assert [copied for _, copied in again.opened] == [{TABLE: 1, NOTE.table: 0}]
+
+
+async def test_what_a_new_epoch_of_the_stream_does_not_bring_again_is_hidden_once_it_has_brought_all() -> None:
+    bench = Bench()
+    await bench.apply(upsert(5, "gone", "deleted while nobody looked"), upsert(6, "kept", "text"))
+    source = ScriptedSource()
+    running = Running([ScriptedCapture(source, epoch=2, copies=True)], bench)
+    async with running.run():
+        copied = upsert(0, "kept", "text of the new epoch")
+        source.part(replace(copied, position=Position(2, 0, 7)))
+        await running.until(lambda: running.engine.phase == "live")
+        await running.until(lambda: key("gone") not in running.index._manifests)
+        assert await bench.content("kept") == "text of the new epoch"
+        assert (await running.index.records((), (TABLE,))).tables[TABLE].copied_epoch == 2
 
 
 async def test_a_stream_that_breaks_off_at_once_is_opened_again_with_growing_delays() -> None:

@@ -69,6 +69,17 @@ async def test_part_of_a_transaction_is_indexed_but_not_acknowledged() -> None:
         assert await running.bench.content("a") == "text"
 
 
+async def test_the_marks_of_a_stream_without_an_order_are_confirmed_when_their_batches_are_durable() -> None:
+    source = ScriptedSource()
+    running = Running([ScriptedCapture(source)])
+    async with running.run():
+        await running.until(lambda: running.engine.phase == "live")
+        mark = source.part(upsert(20, "a", "text"), upsert(10, "b", "other text"))
+        await running.until(lambda: source.mark == mark)
+        assert await running.bench.content("a") == "text"
+        assert await running.bench.content("b") == "other text"
+
+
 async def test_a_document_whose_embedding_keeps_failing_becomes_a_letter_and_the_others_go_on() -> None:
     source = ScriptedSource()
     running = Running([ScriptedCapture(source)])

@@ -1,5 +1,7 @@
 """Watching and mending over HTTP."""
 
+import math
+
 import httpx
 import pytest
 
@@ -121,6 +123,8 @@ async def test_the_text_format_counts_queries(client: httpx.AsyncClient, state: 
     assert values["query_failures_total"] == "1"
     assert float(values["update_lag_seconds"]) == 0.0015
     assert (values["updates_total"], values["slot_retained_bytes"], values["dead_letters_open"]) == ("2", "4096", "3")
+    assert values["slot_active"] == "1", "a scrape refuses any value that is no number"
+    assert all(math.isfinite(float(value)) for value in values.values())
     names = [line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")]
     assert len(names) == len(set(names))
     assert text.endswith("\n")

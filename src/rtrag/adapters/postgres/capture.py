@@ -74,7 +74,7 @@ class PostgresCapture:
         self.opening = opening
         self.source = source
         self.snapshot = snapshot
-        self.rows = rows
+        self.rows = self.rows_apart = rows
         self.mappings = mappings
         self._watch = watch
 

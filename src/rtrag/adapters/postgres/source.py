@@ -94,7 +94,7 @@ class PostgresChangeSource:
             else:
                 await self._stream.wait()
 
-    async def confirm(self, lsn: int) -> None:
+    async def confirm(self, lsn: int, mark: int) -> None:  # noqa: ARG002 - one stream needs no marks
         """See ChangeSource."""
         self._stream.confirm(lsn)
 

@@ -11,6 +11,7 @@ MISCONFIGURED = "The configuration of the service does not fit; its log has the 
 _IN_SHORT = {  # how a problem begins, and what anybody may know of it
     "Starting": "Starting.",
     "The tables are being copied": "The tables are being copied.",
+    "The stream brings all rows first": "The tables are being copied.",
     "Catching up": "Catching up with changes.",
     "Removing what a crash left behind": "Cleaning up after a crash.",
     "No stream of changes": "PostgreSQL: no stream of changes, reconnecting.",

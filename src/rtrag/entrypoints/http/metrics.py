@@ -94,7 +94,7 @@ def metrics_text(status: PipelineStatus, queries: QueryMetrics) -> str:
         _gauge(lines, f"indexed_{name}", f"Number of {name} in the index.", value)
     for name, slot_value in status.slot.items():
         if isinstance(slot_value, int):
-            _gauge(lines, f"slot_{name}", f"Replication slot: {name.replace('_', ' ')}.", slot_value)
+            _gauge(lines, f"slot_{name}", f"Replication slot: {name.replace('_', ' ')}.", int(slot_value))
     for name, value in status.totals.items():
         metric, text = _TOTALS.get(name, (f"{name}_total", f"Number of {name.replace('_', ' ')}."))
         _metric(lines, metric, "counter", text, value)

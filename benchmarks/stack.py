@@ -1,0 +1,101 @@
+"""A running stack (`rtrag stack up`) as the way from PostgreSQL to the index: own database, connector and topics."""
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import psycopg
+from benchmarks.instance import InstanceFailedError
+
+CONNECTOR = Path(__file__).resolve().parents[1] / "debezium" / "connector-config-only.json"
+PATIENCE_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stack:
+    """Where the parts of a stack listen. ``postgres_url`` is a superuser's."""
+
+    postgres_url: str
+    connect_url: str
+    bootstrap_servers: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """A database of its own with its connector's names; removed at the end."""
+
+    stack: Stack
+    name: str
+    postgres_url: str
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """What an instance has to be told."""
+        return {
+            "POSTGRES_URL": self.postgres_url,
+            "KAFKA_BOOTSTRAP_SERVERS": self.stack.bootstrap_servers,
+            "RTRAG_SOURCE__KIND": "kafka",
+            "RTRAG_SOURCE__TOPIC_PREFIX": f"{self.name}.1",
+            "RTRAG_SOURCE__GROUP": self.name,
+            "RTRAG_SOURCE__SLOT": self.name,
+        }
+
+    def connect(self) -> None:
+        """Post the connector and wait until it runs."""
+        parts = urlsplit(self.postgres_url)
+        configuration = json.loads(CONNECTOR.read_text()) | {
+            "database.hostname": parts.hostname or "127.0.0.1",
+            "database.port": str(parts.port or 5432),
+            "database.user": parts.username or "",
+            "database.password": parts.password or "",
+            "database.dbname": self.name,
+            "topic.prefix": f"{self.name}.1",
+            "slot.name": self.name,
+            "publication.name": self.name,
+            "notification.sink.topic.name": f"{self.name}.1.notifications",
+        }
+        address = f"{self.stack.connect_url}/connectors/{self.name}"
+        httpx.put(f"{address}/config", json=configuration, timeout=PATIENCE_SECONDS).raise_for_status()
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < deadline:
+            status = httpx.get(f"{address}/status")
+            tasks = status.json().get("tasks", []) if status.status_code == httpx.codes.OK else []
+            if tasks and all(task["state"] == "RUNNING" for task in tasks):
+                return
+            time.sleep(0.2)
+        raise InstanceFailedError(f"the connector does not run: {status.text[:2000]}")
+
+
+@contextmanager
+def way(stack: Stack) -> Iterator[Way]:
+    """A new database with an empty table of documents. Raises httpx.HTTPError and psycopg.Error."""
+    name = f"bench_{time.time_ns() // 1_000_000}"
+    url = urlsplit(stack.postgres_url)._replace(path=f"/{name}").geturl()
+    with psycopg.connect(stack.postgres_url, autocommit=True) as admin:
+        admin.execute(f'CREATE DATABASE "{name}"'.encode())
+        try:
+            with psycopg.connect(url, autocommit=True) as database:
+                database.execute((files("rtrag.adapters.postgres") / "schema.sql").read_bytes())
+            yield Way(stack=stack, name=name, postgres_url=url)
+        finally:
+            httpx.delete(f"{stack.connect_url}/connectors/{name}", timeout=PATIENCE_SECONDS)
+            _drop_slot(admin, name)
+            admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
+
+
+def _drop_slot(admin: "psycopg.Connection[tuple[object, ...]]", name: str) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    found = "SELECT active FROM pg_replication_slots WHERE slot_name = %s"
+    while (row := admin.execute(found, (name,)).fetchone()) is not None:
+        if not row[0]:
+            admin.execute("SELECT pg_drop_replication_slot(%s)", (name,))
+            return
+        if time.monotonic() > deadline:
+            raise InstanceFailedError(f"the slot {name} is still in use: the connector did not stop")
+        time.sleep(0.2)
