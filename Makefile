@@ -31,6 +31,21 @@ check: setup ## lint, formatting, types, direction of imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+.PHONY: stack
+stack: setup ## run the distributed system on this machine, without Docker; ZOOKEEPER=1 for Kafka 3.9 with ZooKeeper
+	$(BIN)/rtrag stack up $(if $(ZOOKEEPER),--zookeeper) $(ARGS)
+
+.PHONY: stack-down
+stack-down: setup ## stop it; ARGS=--wipe removes its data
+	$(BIN)/rtrag stack down $(ARGS)
+
+# Edit streams are looked for in DATA: peps, or the sample where that is not there.
+DATA ?= $(or $(RTRAG_TEST_DATA),tests/data/streams)
+STREAM ?= $(if $(wildcard $(DATA)/peps.events.jsonl*),peps,sample)
+.PHONY: stack-test
+stack-test: stack ## replay an edit stream through it: DATA=folder STREAM=name
+	$(BIN)/python benchmarks/edit_stream.py --stack --data $(DATA) --stream $(STREAM) $(ARGS)
+
 .PHONY: bench-%
 bench-%: setup ## run benchmarks/%.py (edit-stream, latency, ...) with ARGS="..."
 	$(BIN)/python benchmarks/$(subst -,_,$*).py $(ARGS)

@@ -25,9 +25,11 @@ from benchmarks.facts import FactCheck, FactSchedule, checks_at_start
 from benchmarks.history import History, Tally
 from benchmarks.instance import Instance, first_copy_rate, prepare_database, running
 from benchmarks.report import emit, note, percentiles, progress
-from benchmarks.stack import Stack, way
+from benchmarks.stack import Stack, addresses, remembered_stack, way
 from benchmarks.streams import Event, Probe, Stream, commits
 from benchmarks.writer import Commit, Writer
+
+from rtrag.entrypoints.stack.layout import DEFAULT_FOLDER
 
 KEYS = (
     "events",
@@ -241,22 +243,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--events", type=int, help="replay only so many events")
     parser.add_argument("--rate", type=float, help="events a second; as fast as they are visible if left out")
     parser.add_argument("--reads", type=float, default=20.0, help="queries a second of the reader beside it")
-    parser.add_argument("--postgres", help="through a running stack: a superuser's URL of its PostgreSQL")
-    parser.add_argument("--connect", default="http://127.0.0.1:8084", help="Kafka Connect of the stack")
-    parser.add_argument("--kafka", default="127.0.0.1:9094", help="Kafka of the stack")
+    parser.add_argument(
+        "--stack",
+        type=Path,
+        nargs="?",
+        const=DEFAULT_FOLDER,
+        help="through Debezium and Kafka: folder of a running stack",
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object on the last line")
     given = parser.parse_args(arguments)
     stream = Stream(folder=given.data, name=given.stream)
-    stack = None
-    if given.postgres is not None:
-        stack = Stack(postgres_url=given.postgres, connect_url=given.connect, bootstrap_servers=given.kafka)
     options = Options(
         stream=stream,
         events=given.events,
         rate=given.rate,
         reads_per_second=given.reads,
         as_json=given.json,
-        stack=stack,
+        stack=None if given.stack is None else addresses(remembered_stack(given.stack)),
     )
     result = finish(run(options), stream)
     emit(f"edit stream {given.stream}", result, as_json=given.json)

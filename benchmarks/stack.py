@@ -13,6 +13,9 @@ import httpx
 import psycopg
 from benchmarks.instance import InstanceFailedError
 
+from rtrag.entrypoints.stack import layout
+from rtrag.entrypoints.stack.postgres import SUPERUSER
+
 CONNECTOR = Path(__file__).resolve().parents[1] / "debezium" / "connector-config-only.json"
 PATIENCE_SECONDS = 60.0
 
@@ -26,6 +29,24 @@ class Stack:
     bootstrap_servers: str
 
 
+def addresses(stack: layout.Stack) -> Stack:
+    """Where a running stack listens."""
+    password = (stack.folder("postgres") / "superuser.password").read_text().strip()
+    return Stack(
+        postgres_url=f"postgresql://{SUPERUSER}:{password}@{stack.address('postgres')}/postgres",
+        connect_url=f"http://{stack.address('connect')}",
+        bootstrap_servers=stack.address("kafka"),
+    )
+
+
+def remembered_stack(folder: Path) -> layout.Stack:
+    """The stack that ``rtrag stack up`` has started in this folder. Raises InstanceFailedError if there is none."""
+    found = layout.remembered(folder)
+    if found is None:
+        raise InstanceFailedError(f"there is no stack in {folder}: `make stack` starts one")
+    return found
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Way:
     """A database of its own with its connector's names; removed at the end."""
@@ -35,19 +56,24 @@ class Way:
     postgres_url: str
 
     @property
+    def prefix(self) -> str:
+        """The connector's ``topic.prefix``."""
+        return f"{self.name}.1"
+
+    @property
     def environment(self) -> Mapping[str, str]:
         """What an instance has to be told."""
         return {
             "POSTGRES_URL": self.postgres_url,
             "KAFKA_BOOTSTRAP_SERVERS": self.stack.bootstrap_servers,
             "RTRAG_SOURCE__KIND": "kafka",
-            "RTRAG_SOURCE__TOPIC_PREFIX": f"{self.name}.1",
+            "RTRAG_SOURCE__TOPIC_PREFIX": self.prefix,
             "RTRAG_SOURCE__GROUP": self.name,
             "RTRAG_SOURCE__SLOT": self.name,
         }
 
-    def connect(self) -> None:
-        """Post the connector and wait until it runs."""
+    def connect(self, changes: Mapping[str, str] | None = None) -> None:
+        """Post the connector, with ``changes`` to the repository's file, and wait until it runs."""
         parts = urlsplit(self.postgres_url)
         configuration = json.loads(CONNECTOR.read_text()) | {
             "database.hostname": parts.hostname or "127.0.0.1",
@@ -55,36 +81,52 @@ class Way:
             "database.user": parts.username or "",
             "database.password": parts.password or "",
             "database.dbname": self.name,
-            "topic.prefix": f"{self.name}.1",
+            "topic.prefix": self.prefix,
             "slot.name": self.name,
             "publication.name": self.name,
-            "notification.sink.topic.name": f"{self.name}.1.notifications",
+            "notification.sink.topic.name": f"{self.prefix}.notifications",
+            **(changes or {}),
         }
         address = f"{self.stack.connect_url}/connectors/{self.name}"
         httpx.put(f"{address}/config", json=configuration, timeout=PATIENCE_SECONDS).raise_for_status()
+        self.wait_running()
+
+    def wait_running(self) -> None:
+        """Until connector and task run. Raises InstanceFailedError."""
+        address = f"{self.stack.connect_url}/connectors/{self.name}"
         deadline = time.monotonic() + PATIENCE_SECONDS
+        said = "nothing"
         while time.monotonic() < deadline:
-            status = httpx.get(f"{address}/status")
-            tasks = status.json().get("tasks", []) if status.status_code == httpx.codes.OK else []
-            if tasks and all(task["state"] == "RUNNING" for task in tasks):
-                return
+            try:
+                status = httpx.get(f"{address}/status")
+            except httpx.TransportError as exc:
+                said = str(exc)
+            else:
+                said = status.text[:2000]
+                tasks = status.json().get("tasks", []) if status.status_code == httpx.codes.OK else []
+                if tasks and all(task["state"] == "RUNNING" for task in tasks):
+                    return
             time.sleep(0.2)
-        raise InstanceFailedError(f"the connector does not run: {status.text[:2000]}")
+        raise InstanceFailedError(f"the connector does not run: {said}")
 
 
 @contextmanager
-def way(stack: Stack) -> Iterator[Way]:
-    """A new database with an empty table of documents. Raises httpx.HTTPError and psycopg.Error."""
+def way(stack: Stack, tables: bytes | None = None) -> Iterator[Way]:
+    """A new database with these tables, by default an empty table of documents.
+
+    Raises httpx.HTTPError and psycopg.Error.
+    """
     name = f"bench_{time.time_ns() // 1_000_000}"
     url = urlsplit(stack.postgres_url)._replace(path=f"/{name}").geturl()
     with psycopg.connect(stack.postgres_url, autocommit=True) as admin:
         admin.execute(f'CREATE DATABASE "{name}"'.encode())
-        try:
-            with psycopg.connect(url, autocommit=True) as database:
-                database.execute((files("rtrag.adapters.postgres") / "schema.sql").read_bytes())
-            yield Way(stack=stack, name=name, postgres_url=url)
-        finally:
-            httpx.delete(f"{stack.connect_url}/connectors/{name}", timeout=PATIENCE_SECONDS)
+    try:
+        with psycopg.connect(url, autocommit=True) as database:
+            database.execute(tables or (files("rtrag.adapters.postgres") / "schema.sql").read_bytes())
+        yield Way(stack=stack, name=name, postgres_url=url)
+    finally:
+        httpx.delete(f"{stack.connect_url}/connectors/{name}", timeout=PATIENCE_SECONDS)
+        with psycopg.connect(stack.postgres_url, autocommit=True) as admin:
             _drop_slot(admin, name)
             admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
 

@@ -248,6 +248,12 @@ class IndexContract:
         assert await index.source("main") == source(2**60)
         assert await index.source("other") is None
 
+    async def test_the_state_of_a_source_never_falls_back(self, index: Index) -> None:
+        newest = replace(source(7), epoch=3, current_at=datetime(2026, 5, 1, 12, tzinfo=UTC))
+        for state in (source(5), newest, source(9), replace(newest, durable_lsn=6)):
+            await index.write([PutSourceState(state=state)])
+        assert await index.source("main") == newest
+
     async def test_hits_are_best_first_and_carry_the_chunk(self, index: Index) -> None:
         points = (
             chunk(1, at(1), text="zebra", dense=(0.0, 1.0, 0.0, 0.0)),

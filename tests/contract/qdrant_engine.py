@@ -2,9 +2,11 @@
 
 The requests of the server adapter are handed to ``qdrant_edge``, which is compiled from the server's own source: the
 same filters, payload indexes, conditional updates and searches. It has one shard and one process, so it says nothing
-about the network, copies or contending processes; for those there is ``QDRANT_URL``.
+about the network, copies or contending processes; for those there is ``QDRANT_URL``, and ``qdrant_stand_in`` for
+contending processes alone.
 """
 
+import shutil
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +16,7 @@ import qdrant_edge as edge
 from qdrant_client import AsyncQdrantClient
 from qdrant_client.http import models
 
+from contract.qdrant_engine_catalogue import Catalogue, MadeCollection
 from contract.qdrant_engine_filters import edge_filter
 
 _COMPLETED = models.UpdateResult(operation_id=0, status=models.UpdateStatus.COMPLETED)
@@ -30,22 +33,32 @@ _MODES = {
 
 
 class EngineClient:
-    """As much of ``AsyncQdrantClient`` as the server adapter uses."""
+    """As much of ``AsyncQdrantClient`` as the server adapter uses.
+
+    What an update returned from is in the shard's write-ahead log: it is there when the folder is opened again, also
+    after the process was killed. Only ``close`` syncs it to the disk.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._shards: dict[str, edge.EdgeShard] = {}
-        self._created: dict[str, models.CollectionInfo] = {}
-        self._aliases: dict[str, str] = {}
+        self._descriptions = AsyncQdrantClient(location=":memory:")  # it makes the description of a collection for us
+        self._catalogue = Catalogue.read(folder)
+        self._shards = {
+            name: edge.EdgeShard.load(str(folder / made.folder)) for name, made in self._catalogue.collections.items()
+        }
 
     def as_client(self) -> AsyncQdrantClient:
         return cast(AsyncQdrantClient, self)
+
+    def knows(self, name: str) -> bool:
+        """Whether a collection is reached by this name or alias."""
+        return self._catalogue.name(name) in self._shards
 
     async def info(self) -> models.VersionInfo:
         return models.VersionInfo(title="engine", version="1.20.0")
 
     async def get_aliases(self) -> models.CollectionsAliasesResponse:
-        found = [models.AliasDescription(alias_name=a, collection_name=c) for a, c in self._aliases.items()]
+        found = [models.AliasDescription(alias_name=a, collection_name=c) for a, c in self._catalogue.aliases.items()]
         return models.CollectionsAliasesResponse(aliases=found)
 
     async def get_collections(self) -> models.CollectionsResponse:
@@ -62,15 +75,27 @@ class EngineClient:
             vectors={"dense": edge.EdgeVectorParams(size=dense.size, distance=edge.Distance.Cosine)},
             sparse_vectors={"bm25": edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf)},
         )
+        await self._descriptions.create_collection(name, **options)
+        info = await self._descriptions.get_collection(name)
+        await self._descriptions.delete_collection(name)
         self._shards[name] = edge.EdgeShard.create(str(folder), config)
-        local = AsyncQdrantClient(location=":memory:")  # it makes the description of a collection for us
-        await local.create_collection(name, **options)
-        self._created[name] = await local.get_collection(name)
+        self._catalogue.collections[name] = MadeCollection(folder=folder.name, info=info)
+        self._catalogue.keep(self._folder)
+        return True
+
+    async def delete_collection(self, name: str) -> bool:
+        made = self._catalogue.forget(name)
+        if made is None:
+            return False
+        self._catalogue.keep(self._folder)
+        self._shards.pop(name).close()
+        shutil.rmtree(self._folder / made.folder)
         return True
 
     async def update_collection_aliases(self, operations: Sequence[models.CreateAliasOperation]) -> bool:
         for each in operations:
-            self._aliases[each.create_alias.alias_name] = each.create_alias.collection_name
+            self._catalogue.aliases[each.create_alias.alias_name] = each.create_alias.collection_name
+        self._catalogue.keep(self._folder)
         return True
 
     async def get_collection(self, name: str) -> models.CollectionInfo:
@@ -78,7 +103,8 @@ class EngineClient:
             field: models.PayloadIndexInfo(data_type=models.PayloadSchemaType.KEYWORD, points=index.points)
             for field, index in self._shard(name).info().payload_schema.items()
         }
-        return self._created[self._aliases.get(name, name)].model_copy(update={"payload_schema": schema})
+        info = self._catalogue.collections[self._catalogue.name(name)].info
+        return info.model_copy(update={"payload_schema": schema})
 
     async def create_payload_index(self, name: str, field: str, schema: Any, **_: Any) -> models.UpdateResult:
         self._shard(name).update(edge.UpdateOperation.create_field_index(field, _INDEXES[type(schema)]))
@@ -126,10 +152,12 @@ class EngineClient:
 
     async def close(self) -> None:
         for shard in self._shards.values():
+            shard.flush()
             shard.close()
+        await self._descriptions.close()
 
     def _shard(self, name: str) -> edge.EdgeShard:
-        return self._shards[self._aliases.get(name, name)]
+        return self._shards[self._catalogue.name(name)]
 
 
 def _operation(operation: models.UpdateOperation) -> edge.UpdateOperation:
@@ -147,8 +175,10 @@ def _operation(operation: models.UpdateOperation) -> edge.UpdateOperation:
 
 
 def _query(request: Any) -> edge.QueryRequest:
+    asked = request.query
+    nearest = asked.nearest if isinstance(asked, models.NearestQuery) else asked  # what the client makes of a vector
     return edge.QueryRequest(
-        query=edge.Query.Nearest(_vector(request.query), using=request.using),
+        query=edge.Query.Nearest(_vector(nearest), using=request.using),
         limit=request.limit or 10,
         filter=edge_filter(request.filter),
         with_payload=request.with_payload,

@@ -1,6 +1,7 @@
-"""Qdrant servers for tests: the client's local mode always, a real one where ``QDRANT_URL`` names it.
+"""Qdrant servers for tests: the client's local mode and a stand-in always, a real one where ``QDRANT_URL`` names it.
 
-A server's gRPC port is taken from ``QDRANT_GRPC_PORT``, 6334 if that is not set.
+The stand-in (``qdrant_stand_in``) is the real engine behind an HTTP layer of our own. A server's gRPC port is taken
+from ``QDRANT_GRPC_PORT``, 6334 if that is not set.
 """
 
 import os
@@ -34,13 +35,12 @@ async def local_client() -> AsyncIterator[AsyncQdrantClient]:
 
 @asynccontextmanager
 async def collection_on_server(
-    settings: QdrantSettings | None = None, *, prefer_grpc: bool = False
+    url: str, settings: QdrantSettings | None = None, *, prefer_grpc: bool = False
 ) -> AsyncIterator[QdrantSettings]:
-    """Settings for a collection of the test's own on the real server; what was made of it is deleted in the end."""
-    assert URL is not None
+    """Settings for a collection of the test's own on this server; what was made of it is deleted in the end."""
     settings = replace(
-        settings or QdrantSettings(url=URL),
-        url=URL,
+        settings or QdrantSettings(url=url),
+        url=url,
         api_key=API_KEY,
         collection=f"rtrag-test-{uuid.uuid4().hex[:12]}",
         prefer_grpc=prefer_grpc,

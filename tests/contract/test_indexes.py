@@ -1,7 +1,8 @@
 """The contract of indexes, on the one in memory, the embedded one, and the one on a server.
 
 There is no server to install from the package registries. So the last runs on the local mode of the server's client,
-which imitates a server; on the engine that a server is made of; and on a real server where ``QDRANT_URL`` names one
+which imitates a server; on the engine that a server is made of, in process and behind an HTTP layer of our own (which
+shows that both sides of the wire are understood); and on a real server where ``QDRANT_URL`` names one
 (``QDRANT_API_KEY`` its key), by REST and by gRPC; each test makes a collection of its own there and deletes it.
 """
 
@@ -13,6 +14,7 @@ import pytest
 from contract.index_contract import DIMENSIONS, IndexContract
 from contract.qdrant_engine import EngineClient
 from contract.qdrant_servers import LOCAL_MODE_WARNING, collection_on_server, local_client, needs_server
+from qdrant_stand_in.process import StandIn
 from rtrag.adapters.qdrant.edge import EdgeIndex, open_edge_index
 from rtrag.adapters.qdrant.server import QdrantIndex, open_qdrant_index
 from rtrag.adapters.qdrant.server_settings import QdrantSettings
@@ -53,13 +55,23 @@ class TestQdrantIndexOnTheEngine(IndexContract):
         await client.close()
 
 
+class TestQdrantIndexOverHttp(IndexContract):
+    @pytest.fixture
+    async def index(self, stand_in: StandIn) -> AsyncIterator[QdrantIndex]:
+        async with (
+            collection_on_server(stand_in.url) as settings,
+            open_qdrant_index(settings, DIMENSIONS) as index,
+        ):
+            yield index
+
+
 @needs_server
 @pytest.mark.parametrize("prefer_grpc", [False, True], ids=["rest", "grpc"])
 class TestQdrantIndexOnAServer(IndexContract):
     @pytest.fixture
-    async def index(self, prefer_grpc: bool) -> AsyncIterator[QdrantIndex]:
+    async def index(self, qdrant_url: str, prefer_grpc: bool) -> AsyncIterator[QdrantIndex]:
         async with (
-            collection_on_server(prefer_grpc=prefer_grpc) as settings,
+            collection_on_server(qdrant_url, prefer_grpc=prefer_grpc) as settings,
             open_qdrant_index(settings, DIMENSIONS) as index,
         ):
             yield index

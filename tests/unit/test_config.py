@@ -11,8 +11,11 @@ import pytest
 from pydantic import ValidationError
 
 from rtrag.config import (
+    EdgeIndex,
     KafkaSource,
     OpenAIEmbedder,
+    PostgresSource,
+    QdrantIndex,
     Settings,
     StaticEmbedder,
     find_config,
@@ -48,6 +51,25 @@ def test_nothing_set_gives_the_embedded_form_with_one_writable_collection() -> N
     assert (collection.name, collection.writable) == ("documents", True)
     (table,) = collection.tables
     assert table.columns == ("id", "title", "content", "metadata", "version")
+
+
+def test_an_address_that_is_given_is_used() -> None:
+    addresses = {
+        "POSTGRES_URL": "postgresql://me@db/x",
+        "KAFKA_BOOTSTRAP_SERVERS": "kafka:29092",
+        "QDRANT_URL": "http://qdrant:6333",
+    }
+    settings = loaded({**addresses, "RTRAG_SOURCE__WORKERS": "3"})
+    assert isinstance(settings.source, KafkaSource)
+    assert settings.source.workers == 3
+    assert isinstance(settings.index, QdrantIndex)
+    named = loaded({**addresses, "RTRAG_INDEX__KIND": "edge", "RTRAG_SOURCE__KIND": "postgres"})
+    assert isinstance(named.index, EdgeIndex)
+    assert isinstance(named.source, PostgresSource)
+
+
+def test_a_kind_without_its_address_is_refused() -> None:
+    assert "QDRANT_URL" in refusal({"RTRAG_INDEX__KIND": "qdrant"})
 
 
 def test_the_default_collection_of_a_users_own_server_is_not_writable() -> None:

@@ -16,7 +16,6 @@ from rtrag.ports.changes import Capture
 from rtrag.ports.dead_letters import DeadLetters
 from rtrag.ports.index import Index
 
-IDLE_CONFIRM_SECONDS = 10.0
 FLUSH_REST = 10  # times as long as a flush took
 LONGEST_SPACING = 5.0
 
@@ -25,13 +24,21 @@ class Acknowledgement:
     """Knows what was written since the last flush."""
 
     def __init__(
-        self, *, index: Index, letters: DeadLetters, freshness: Freshness, totals: Totals, problems: Problems
+        self,
+        *,
+        index: Index,
+        letters: DeadLetters,
+        freshness: Freshness,
+        totals: Totals,
+        problems: Problems,
+        idle_confirm: float,
     ) -> None:
         self._index = index
         self._letters = letters
         self._freshness = freshness
         self._totals = totals
         self._problems = problems
+        self._idle_confirm = idle_confirm
         self._dirty = False
         self._mark = 0
         self._flushed_at = 0.0
@@ -79,16 +86,17 @@ class Acknowledgement:
 
         An idle stream is acknowledged only every few seconds, unless ``idle`` asks for it now.
         """
-        lsn, mark = self._freshness.applied_lsn, self._mark
+        lsn, mark, current_at = self._freshness.applied_lsn, self._mark, self._freshness.current_at()
         waited = time.monotonic() - self._flushed_at
         nothing_new = lsn <= self._freshness.durable_lsn and not self._healed
-        if not self._dirty and (nothing_new or (waited < IDLE_CONFIRM_SECONDS and not idle)):
+        if not self._dirty and (nothing_new or (waited < self._idle_confirm and not idle)):
             return
         healed = dict(self._healed)
         self._dirty = False
         try:
             # 1. Record how far we are, in the index itself. 2. Make index and record durable.
-            await self._index.write([PutSourceState(state=replace(state, durable_lsn=lsn))])
+            told = replace(state, durable_lsn=lsn, current_at=current_at)
+            await self._index.write([PutSourceState(state=told)])
             await self._index.flush()
             # 3. Letters of documents that have passed them are settled. 4. Only now may the source forget.
             for key in await self._letters.open_keys(tuple(healed)):

@@ -34,6 +34,10 @@ class AnswerSettings:
     max_wait_ms: float = 60_000
     question_characters: int = 8000
 
+    def seconds(self, wait_ms: float | None) -> float:
+        """How long a wait of that many milliseconds may be; the usual one for None."""
+        return (self.wait_ms if wait_ms is None else min(max(wait_ms, 0), self.max_wait_ms)) / 1000
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Readers:
@@ -137,12 +141,11 @@ class AnswerService:
         return () if set(own) == everything else own
 
     async def _wait(self, question: Question) -> None:
-        limit = self._settings.max_wait_ms
-        wait_ms = self._settings.wait_ms if question.wait_ms is None else min(max(question.wait_ms, 0), limit)
+        seconds = self._settings.seconds(question.wait_ms)
         if question.token is not None:
-            await self._readers.gate.wait(question.token, wait_ms / 1000)
+            await self._readers.gate.wait(question.token, seconds)
         if question.max_staleness_ms is not None:
-            await self._readers.gate.wait_current(question.max_staleness_ms, wait_ms / 1000)
+            await self._readers.gate.wait_current(question.max_staleness_ms, seconds)
 
     async def _vector(self, text: str) -> Vector:
         readers = self._readers

@@ -17,6 +17,7 @@ class CleanUp:
         self._unswept: dict[str, Position] = {}
         self._hidden: dict[str, Position] = {}
         self._wake = asyncio.Event()
+        self._sweeping = asyncio.Lock()  # several workers of one process share this
 
     @property
     def hidden_below(self) -> tuple[tuple[str, Position], ...]:
@@ -39,12 +40,16 @@ class CleanUp:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            for table, floor in tuple(self._unswept.items()):
-                await self.sweep(table, floor)
-                if self._unswept.get(table) == floor:
-                    del self._unswept[table]
-                    self._hidden.pop(table, None)
-                    await self._note(table, floor)
+            async with self._sweeping:
+                await self._sweep_requested()
+
+    async def _sweep_requested(self) -> None:
+        for table, floor in tuple(self._unswept.items()):
+            await self.sweep(table, floor)
+            if self._unswept.get(table) == floor:
+                del self._unswept[table]
+                self._hidden.pop(table, None)
+                await self._note(table, floor)
 
     async def _note(self, table: str, floor: Position) -> None:
         """Record that the table is swept, so that the next start need not look."""

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from rtrag.domain.change import Checkpoint
 from rtrag.domain.document import DocumentKey
@@ -97,6 +97,20 @@ class Freshness:
         if self._current_at is None:
             return float("inf")
         return max(0.0, (self._clock() - self._current_at) * 1000)
+
+    def current_at(self) -> datetime | None:
+        """When nothing newer than what is applied was known to be committed; None before that was known."""
+        lag = self.lag_ms()
+        return None if lag == float("inf") else self._wall_clock() - timedelta(milliseconds=lag)
+
+    def follow(self, *, epoch: int, lsn: int, current_at: datetime | None) -> None:
+        """Take over how far another process is, as it has told: no clock of two machines is quite the same."""
+        self.epoch = epoch
+        self.applied_lsn = self.received_lsn = self.durable_lsn = lsn
+        if current_at is not None:
+            behind = max(0.0, (self._wall_clock() - current_at).total_seconds())
+            self._current_at = self._clock() - behind
+        self._wake_positions()
 
     def as_of(self) -> AsOf:
         """What an answer made now reflects."""

@@ -7,7 +7,7 @@ from rtrag.application.freshness import Freshness
 from rtrag.domain.errors import DeadLetterOpenError, FreshnessTimeoutError, TransientError
 from rtrag.domain.freshness import FreshnessToken
 from rtrag.domain.position import format_lsn
-from rtrag.ports.changes import ChangeSource
+from rtrag.ports.changes import Barriers
 from rtrag.ports.dead_letters import DeadLetters
 from rtrag.ports.index import IndexReader
 
@@ -23,9 +23,9 @@ class FreshnessGate:
         self._freshness = freshness
         self._index = index
         self._letters = letters
-        self._source: ChangeSource | None = None
+        self._source: Barriers | None = None
 
-    def connect(self, source: ChangeSource | None) -> None:
+    def connect(self, source: Barriers | None) -> None:
         """Use this source for barriers; None while there is no connection."""
         self._source = source
 
@@ -79,7 +79,7 @@ class FreshnessGate:
             if visible.done() and visible.result():
                 return True
             through = await barrier
-            if await self._passed(token):
+            if await (self._passed(token) if through else visible):
                 return True
         finally:
             visible.cancel()

@@ -3,8 +3,9 @@
 Steps 1 and 2, planning and embedding, are here; 3 and 4, which write, are in ``switching``.
 """
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from rtrag.application.completion import Completed, DraftCompletion
@@ -29,10 +30,14 @@ MAX_ROUNDS = 50  # another worker can win a document only as often as it has new
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IndexOutcome:
-    """What became of a batch: documents now visible at their positions, and those kept as dead letters."""
+    """What became of a batch: documents now visible at their positions, and those kept as dead letters.
+
+    ``embedded_at`` is when it was planned and embedded (Unix seconds), None for what was applied document by document.
+    """
 
     visible: Mapping[DocumentKey, Position]
     failed: tuple[DeadLetter, ...]
+    embedded_at: float | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -79,7 +84,9 @@ class Indexer:
         With ``rewrite`` every chunk is written again, even those that the manifest lists already (repair).
         Raises TransientError when a dependency is away: nothing is lost, apply the same changes again.
         """
-        return await self.finish(await self.prepare(changes, rows, rewrite=rewrite))
+        prepared = await self.prepare(changes, rows, rewrite=rewrite)
+        embedded_at = time.time()
+        return replace(await self.finish(prepared), embedded_at=embedded_at)
 
     async def prepare(self, changes: Sequence[DocumentChange], rows: RowReader, *, rewrite: bool = False) -> Prepared:
         """The first half of ``apply``: steps 1 and 2. It writes nothing, so others may write before ``finish``."""

@@ -18,6 +18,7 @@ from rtrag.application.patience import Patience, by_whom
 from rtrag.application.problems import Problems
 from rtrag.application.retry import RetryPolicy, retrying
 from rtrag.application.side_lane import SideLane
+from rtrag.application.stages import Moments, StageTimes
 from rtrag.application.totals import Totals
 from rtrag.domain.change import ChangeBatch, ChangeEvent, DocumentChange, TransactionMark, Truncate
 from rtrag.domain.errors import TransientError
@@ -31,7 +32,7 @@ REMEMBERED_TRANSACTIONS = 20_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IngestSettings:
-    """Bounds of a micro-batch, seconds between flushes, and patience.
+    """Bounds of a micro-batch, seconds between flushes and, while nothing happens, between confirmations; patience.
 
     ``isolate_after`` is the number of failed attempts after which a batch is tried document by document, so
     that the one that cannot pass becomes a dead letter instead of holding up the others.
@@ -39,6 +40,7 @@ class IngestSettings:
 
     limits: BatchLimits = field(default_factory=BatchLimits)
     flush_spacing: float = 0.5
+    idle_confirm: float = 10.0
     isolate_after: int = 5
     retry: RetryPolicy = field(default_factory=RetryPolicy)
 
@@ -50,6 +52,7 @@ class Monitor:
     settings: IngestSettings
     totals: Totals
     problems: Problems
+    stages: StageTimes = field(default_factory=StageTimes)
 
 
 class Ingest:
@@ -71,11 +74,17 @@ class Ingest:
         self._clean_up = clean_up
         self._settings = monitor.settings
         self._totals = monitor.totals
+        self._stages = monitor.stages
         self._problems = monitor.problems
         self._epoch = 0
         self._transactions: deque[TransactionMark] = deque(maxlen=REMEMBERED_TRANSACTIONS)
         self._acknowledgement = Acknowledgement(
-            index=index, letters=letters, freshness=freshness, totals=self._totals, problems=self._problems
+            index=index,
+            letters=letters,
+            freshness=freshness,
+            totals=self._totals,
+            problems=self._problems,
+            idle_confirm=self._settings.idle_confirm,
         )
         self._patience = Patience(indexer, isolate_after=self._settings.isolate_after, retry=self._settings.retry)
         self._side = SideLane(
@@ -159,6 +168,7 @@ class Ingest:
 
     async def _apply(self, changes: Sequence[DocumentChange], capture: Capture) -> None:
         """Apply live changes: those behind them wait until they are visible or letters."""
+        pulled = time.time()
         try:
             outcome = await self._patience.apply(
                 changes, lambda some: self._indexer.apply(some, capture.rows), self._failed
@@ -166,6 +176,9 @@ class Ingest:
         finally:
             self._problems.clear("indexing")
         self._note(outcome)
+        visible = time.time()
+        moments = Moments(pulled=pulled, embedded=outcome.embedded_at or visible, visible=visible)
+        self._stages.observe(changes, outcome.visible, moments)
 
     async def _truncate(self, event: Truncate) -> None:
         await retrying(lambda: self._raise_floor(event), self._settings.retry, self._failed)

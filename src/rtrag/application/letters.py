@@ -12,9 +12,9 @@ REPLAY_BATCH = 100
 
 
 class LetterService:
-    """Implements ``services.Letters``."""
+    """Implements ``services.Letters``; without ``refresh``, in a process that indexes nothing, nothing is replayed."""
 
-    def __init__(self, letters: DeadLetters, refresh: Refresh) -> None:
+    def __init__(self, letters: DeadLetters, refresh: Refresh | None) -> None:
         self._letters = letters
         self._refresh = refresh
 
@@ -50,6 +50,8 @@ class LetterService:
             raise NotFoundError(f"There is no open dead letter of {key}.")
 
     async def _replay(self, keys: Sequence[DocumentKey]) -> Sequence[ReplayOutcome]:
+        if self._refresh is None:
+            raise NotFoundError("This process indexes nothing; replay the letter at the update service.")
         failed = frozenset(await self._refresh.index_now(keys, rewrite=False))
         outcomes = []
         for key in keys:

@@ -12,9 +12,11 @@ class Problems:
     def __init__(self, tell: Callable[[str, str | None], None] | None = None) -> None:
         self._current: dict[str, str] = {}
         self._tell = tell
+        self._prefix = ""
 
     def set(self, topic: str, text: str) -> None:
         """There is a problem, or it changed."""
+        topic = self._prefix + topic
         new = topic not in self._current
         self._current[topic] = text
         if new and self._tell is not None:
@@ -22,8 +24,15 @@ class Problems:
 
     def clear(self, topic: str) -> None:
         """The problem is gone."""
+        topic = self._prefix + topic
         if self._current.pop(topic, None) is not None and self._tell is not None:
             self._tell(topic, None)
+
+    def of(self, part: str) -> "Problems":
+        """For a part that sets and clears topics of its own under the same names; ``all`` shows those of every part."""
+        view = Problems(self._tell)
+        view._current, view._prefix = self._current, f"{part}: "
+        return view
 
     def all(self) -> tuple[str, ...]:
         """Every current problem."""

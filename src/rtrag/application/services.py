@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from rtrag.application.questions import Answer, Question, Retrieval
+from rtrag.application.stages import Stage, Times
 from rtrag.application.status import PipelineStatus
 from rtrag.domain.document import DocumentKey, Json, StoredDocument
 from rtrag.domain.freshness import FreshnessToken
@@ -137,6 +138,10 @@ class Operations(Protocol):
     """Watching and mending the pipeline."""
 
     async def status(self) -> PipelineStatus: ...
+
+    def stages(self, seconds: float) -> Mapping[Stage, Times]:
+        """How long changes of the last ``seconds`` took at each stage; empty where nothing is indexed."""
+        ...
 
     async def verify(self, *, repair: bool) -> VerifyReport: ...
 

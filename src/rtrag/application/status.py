@@ -22,6 +22,7 @@ class PipelineStatus:
 
     Attributes:
         problems: why ``/ready`` is red, in words, each with what to do; empty when ready.
+        warnings: what is wrong while questions are answered, in words.
         visible_lsn, durable_lsn, received_lsn: watermarks, as ``16/B374D848``.
         counts: ``documents``, ``tombstones``, ``chunks`` in the index.
         slot: retained bytes and the like, as the server tells; empty where there is no slot.
@@ -43,3 +44,4 @@ class PipelineStatus:
     slot: Mapping[str, int | str | None]
     totals: Mapping[str, int]
     model: str
+    warnings: tuple[str, ...] = ()

@@ -6,8 +6,8 @@ from contextlib import AbstractAsyncContextManager
 from rtrag.adapters.postgres.capture import LARGEST_VALUE, CaptureSettings, Recorded, open_postgres_capture
 from rtrag.adapters.postgres.replication_stream import StreamTimes
 from rtrag.bootstrap.core import SOURCE, Core
+from rtrag.bootstrap.extras import needs_extra
 from rtrag.config import KafkaSource, PostgresSource
-from rtrag.domain.errors import ConfigurationError
 from rtrag.domain.manifest import SourceState
 from rtrag.ports.changes import Capture
 
@@ -20,15 +20,8 @@ def open_capture(
     """Open capture where the index stands; what it raises is the adapter's."""
     source = core.settings.source
     if isinstance(source, KafkaSource):
-        try:
+        with needs_extra("The source `kafka`"):
             from rtrag.bootstrap.kafka import open_from_kafka  # noqa: PLC0415 - its libraries are an extra
-        except ModuleNotFoundError as error:
-            if (error.name or "").partition(".")[0] == "rtrag":
-                raise
-            raise ConfigurationError(
-                f"The source `kafka` needs a package that is not installed: {error.name}.",
-                fix="pip install 'rtrag[distributed]'",
-            ) from error
         return open_from_kafka(core, source, recorded, copied)
     return _from_log(core, source, recorded, copied)
 

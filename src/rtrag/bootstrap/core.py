@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rtrag.adapters.postgres.embedded import open_embedded_postgres
-from rtrag.adapters.qdrant.edge import EdgeIndex, open_edge_index
-from rtrag.adapters.sqlite_dead_letters import open_sqlite_dead_letters
 from rtrag.application.clean_up import CleanUp
 from rtrag.application.embedding_memo import EmbeddingMemo
 from rtrag.application.freshness import Freshness
@@ -20,6 +18,7 @@ from rtrag.application.services import Collection
 from rtrag.application.totals import Totals
 from rtrag.application.vectors import VectorSupply
 from rtrag.bootstrap.models import open_embedder, open_generator
+from rtrag.bootstrap.stores import Caches, OpenIndex, open_caches, open_index, open_letters
 from rtrag.config import Settings
 from rtrag.domain.chunk import ChunkingIdentity
 from rtrag.domain.chunking import CHUNKER_VERSION, detect_format, header_fields, split
@@ -29,8 +28,11 @@ from rtrag.ports.changes import BatchLimits
 from rtrag.ports.dead_letters import DeadLetters
 from rtrag.ports.embedding import Embedder
 from rtrag.ports.generation import Generator
+from rtrag.ports.index import Index
 
 SOURCE = "postgres"
+IDLE_CONFIRM_SECONDS = 10.0
+SHARED_CONFIRM_SECONDS = 1.0
 _problems = logging.getLogger("rtrag.problems")
 
 
@@ -41,8 +43,9 @@ class Core:
     settings: Settings
     collections: Mapping[str, Collection]
     postgres_url: str
-    index: EdgeIndex
+    opened: OpenIndex
     letters: DeadLetters
+    caches: Caches
     embedder: Embedder
     generator: Generator
     composer: Composer
@@ -51,6 +54,10 @@ class Core:
     clean_up: CleanUp
     gate: FreshnessGate
     monitor: Monitor
+
+    @property
+    def index(self) -> Index:
+        return self.opened.index
 
     @property
     def tables(self) -> tuple[str, ...]:
@@ -73,15 +80,17 @@ async def open_core(stack: AsyncExitStack, settings: Settings) -> Core:
         url = (await stack.enter_async_context(opening)).url
     else:
         url = settings.postgres_url.get_secret_value()
-    index = await stack.enter_async_context(open_edge_index(data / "index", embedder.dimensions))
-    letters = await stack.enter_async_context(open_sqlite_dead_letters(data / "dead_letters.sqlite"))
+    opened = await open_index(stack, settings, embedder.dimensions, embedder.model_id)
+    index = opened.index
+    letters = await open_letters(stack, settings)
     freshness = Freshness()
     return Core(
         settings=settings,
         collections=collections,
         postgres_url=url,
-        index=index,
+        opened=opened,
         letters=letters,
+        caches=await open_caches(stack, settings),
         embedder=embedder,
         generator=await open_generator(stack, settings, embedder),
         composer=Composer(
@@ -98,7 +107,7 @@ async def open_core(stack: AsyncExitStack, settings: Settings) -> Core:
         freshness=freshness,
         clean_up=CleanUp(index),
         gate=FreshnessGate(freshness=freshness, index=index, letters=letters),
-        monitor=Monitor(settings=_ingest_settings(settings), totals=Totals(), problems=problems),
+        monitor=Monitor(settings=_ingest_settings(settings, shared=opened.shared), totals=Totals(), problems=problems),
     )
 
 
@@ -108,18 +117,20 @@ async def check_identity(core: Core) -> None:
     identity = core.composer.chunker.identity
     if recorded is not None and recorded.identity != identity:
         raise ConfigurationError(
-            f"The index in {core.settings.data_folder / 'index'} was made with model {recorded.identity.model_id!r} "
+            f"The index in {core.opened.place} was made with model {recorded.identity.model_id!r} "
             f"(chunking {recorded.identity.chunker_version}); now {identity.model_id!r} (chunking "
             f"{identity.chunker_version}) is configured, whose vectors do not compare.",
-            fix="go back to the former setting, or delete that folder: the next start indexes all documents anew.",
+            fix="go back to the former setting, or delete what is there: the next start indexes all documents anew.",
         )
 
 
-def _ingest_settings(settings: Settings) -> IngestSettings:
+def _ingest_settings(settings: Settings, *, shared: bool) -> IngestSettings:
     retry, indexing = settings.retry, settings.indexing
     return IngestSettings(
         limits=BatchLimits(events=indexing.batch_events, bytes=indexing.batch_bytes),
         flush_spacing=settings.index.flush_seconds,
+        # Processes that only read a shared index learn from the confirmations how current it is.
+        idle_confirm=SHARED_CONFIRM_SECONDS if shared else IDLE_CONFIRM_SECONDS,
         isolate_after=retry.attempts,
         retry=RetryPolicy(wait_initial=retry.initial_seconds, wait_max=retry.max_seconds),
     )

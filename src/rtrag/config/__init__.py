@@ -1,9 +1,9 @@
 """Configuration: what can be set, and how it is read."""
 
 from rtrag.config.collections import CollectionSettings, RowFilter, TableSettings
+from rtrag.config.indexes import EdgeIndex, IndexSettings, QdrantIndex
 from rtrag.config.loading import find_config, load_settings
 from rtrag.config.models import (
-    EdgeIndex,
     EmbedderSettings,
     ExtractiveGenerator,
     GeneratorSettings,
@@ -26,11 +26,13 @@ __all__ = [
     "ExtractiveGenerator",
     "GeneratorSettings",
     "HttpSettings",
+    "IndexSettings",
     "IndexingSettings",
     "KafkaSource",
     "OpenAIEmbedder",
     "OpenAIGenerator",
     "PostgresSource",
+    "QdrantIndex",
     "QuerySettings",
     "RetrySettings",
     "RowFilter",

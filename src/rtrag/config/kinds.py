@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 SOURCES = ("postgres", "kafka")
+INDEXES = ("edge", "qdrant")
 EMBEDDERS = ("static", "openai")
 GENERATORS = ("extractive", "openai")
 

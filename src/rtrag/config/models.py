@@ -1,14 +1,16 @@
 """The settings: their names, types, defaults and meaning. Frozen; reading them is ``loading``'s part."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self, TypeAlias
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, Discriminator, Field, SecretStr, Tag, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from rtrag.application.services import Collection
 from rtrag.config.collections import DOCUMENTS, CollectionSettings
+from rtrag.config.indexes import EdgeIndex, IndexSettings, QdrantIndex
 from rtrag.config.kinds import EMBEDDERS, GENERATORS, kind_or
 from rtrag.config.sources import KafkaSource, PostgresSource, Section, SourceSettings
 from rtrag.domain.fusion import DENSE_WEIGHT, DEPTH
@@ -44,15 +46,6 @@ class HttpSettings(Section):
     )
     api_keys: tuple[SecretStr, ...] = Field(
         default=(), description="keys of which a request must carry one (JSON list); empty asks for none"
-    )
-
-
-class EdgeIndex(Section):
-    """Qdrant Edge, in process."""
-
-    kind: Literal["edge"] = Field(default="edge", description="where vectors are kept")
-    flush_seconds: float = Field(
-        default=0.5, ge=0, le=60, description="least time between two flushes: how far durable may trail visible"
     )
 
 
@@ -148,6 +141,9 @@ class RetrySettings(Section):
     max_seconds: float = Field(default=15.0, gt=0, description="longest delay")
 
 
+_KINDS_BY_ADDRESS = {"kafka_bootstrap_servers": ("source", "kafka"), "qdrant_url": ("index", "qdrant")}
+
+
 class Settings(BaseSettings):
     """Everything that can be set. Made by ``load_settings``; constructing it reads no environment and no file."""
 
@@ -165,12 +161,16 @@ class Settings(BaseSettings):
     )
     postgres_url: SecretStr | None = Field(default=None, description="your PostgreSQL; unset: an embedded one")
     openai_api_key: SecretStr | None = Field(default=None, description="key for the kinds `openai`")
-    kafka_bootstrap_servers: str | None = Field(default=None, description="Kafka's address, for the source `kafka`")
-    qdrant_url: str | None = Field(default=None, description="not used by the kinds that exist yet")
-    redis_url: SecretStr | None = Field(default=None, description="not used by the kinds that exist yet")
+    kafka_bootstrap_servers: str | None = Field(
+        default=None, description="Kafka's address; given: the source is `kafka`"
+    )
+    qdrant_url: Address | None = Field(default=None, description="a Qdrant server; given: the index is `qdrant`")
+    redis_url: SecretStr | None = Field(
+        default=None, description="a Redis or Valkey for the caches of answers and questions; unset: memory"
+    )
     http: HttpSettings = HttpSettings()
     source: SourceSettings = PostgresSource()
-    index: EdgeIndex = EdgeIndex()
+    index: IndexSettings = EdgeIndex()
     embedder: EmbedderSettings = StaticEmbedder()
     generator: GeneratorSettings = ExtractiveGenerator()
     indexing: IndexingSettings = IndexingSettings()
@@ -192,6 +192,19 @@ class Settings(BaseSettings):
         """Only what is passed in."""
         return (init_settings,)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _kinds_by_address(cls, data: Any) -> Any:
+        """Who gives an address means to use what is there; a kind that is named wins."""
+        if not isinstance(data, dict):
+            return data
+        found = dict(data)
+        for address, (section, kind) in _KINDS_BY_ADDRESS.items():
+            given = found.get(section, {})
+            if found.get(address) and isinstance(given, Mapping):
+                found[section] = {"kind": kind, **given}
+        return found
+
     @model_validator(mode="after")
     def _key_is_there(self) -> Self:
         for name, section in (("embedder", self.embedder), ("generator", self.generator)):
@@ -201,7 +214,7 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
-    def _source_is_there(self) -> Self:
+    def _addresses_are_there(self) -> Self:
         if isinstance(self.source, KafkaSource):
             for name, value in (
                 ("KAFKA_BOOTSTRAP_SERVERS", self.kafka_bootstrap_servers),
@@ -209,6 +222,8 @@ class Settings(BaseSettings):
             ):
                 if value is None:
                     raise ValueError(f"source.kind = 'kafka' needs {name}")
+        if isinstance(self.index, QdrantIndex) and self.qdrant_url is None:
+            raise ValueError("index.kind = 'qdrant' needs QDRANT_URL")
         return self
 
     @model_validator(mode="after")

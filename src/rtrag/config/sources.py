@@ -43,6 +43,12 @@ class KafkaSource(Section):
         pattern=r"^[a-z0-9_]{1,63}$",
         description="the connector's slot.name, watched for its health",
     )
+    workers: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="members of the group in this process: several batches are under way while a remote embedder works",
+    )
     copy_page: int = Field(default=500, ge=1, le=100_000, description="rows read at a time by verify")
     options: dict[str, str | int | float | bool] = Field(
         default_factory=dict,

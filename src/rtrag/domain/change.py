@@ -10,6 +10,14 @@ from rtrag.domain.position import Position
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Transit:
+    """When a change was captured from the log and stored by the broker, in Unix seconds of their clocks."""
+
+    captured: float
+    stored: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Upsert:
     """A row was inserted, updated or copied.
 
@@ -22,6 +30,7 @@ class Upsert:
     commit_time: datetime | None = None
     previous_key: DocumentKey | None = None
     size: int = 0
+    transit: Transit | None = None
 
     @property
     def key(self) -> DocumentKey:
@@ -36,6 +45,7 @@ class Delete:
     key: DocumentKey
     commit_time: datetime | None = None
     size: int = 0
+    transit: Transit | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +68,7 @@ class Unprocessable:
     payload: Mapping[str, str | None]
     commit_time: datetime | None = None
     size: int = 0
+    transit: Transit | None = None
 
 
 DocumentChange: TypeAlias = Upsert | Delete | Unprocessable

@@ -69,7 +69,9 @@ class TableState:
 class SourceState:
     """Where capture stands, stored in the index before each acknowledgement.
 
-    A slot that is found ahead of ``durable_lsn`` has lost changes.
+    A slot that is found ahead of ``durable_lsn`` has lost changes. ``current_at`` is when nothing newer than that was
+    known to be committed, by the clock of who wrote it: processes that only read the index learn from it how current
+    they are.
     """
 
     name: str
@@ -79,6 +81,12 @@ class SourceState:
     epoch: int
     durable_lsn: int
     identity: ChunkingIdentity
+    current_at: datetime | None = None
+
+    @property
+    def position(self) -> Position:
+        """How far it is, in an order that holds over all epochs."""
+        return Position(self.epoch, self.durable_lsn, 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +132,7 @@ class PutTableState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PutSourceState:
-    """Write where capture stands."""
+    """Write where capture stands, unless it is known to stand further: several workers tell it."""
 
     state: SourceState
 

@@ -17,7 +17,18 @@ class BatchLimits:
     bytes: int = 4_000_000
 
 
-class ChangeSource(Protocol):
+class Barriers(Protocol):
+    """Where a position above everything committed so far is had from."""
+
+    async def barrier(self) -> int:
+        """An LSN above everything committed before the call, which the watermark passes soon, however idle the source.
+
+        Raises TransientError while the source database is away.
+        """
+        ...
+
+
+class ChangeSource(Barriers, Protocol):
     """An ordered stream of committed changes, delivered at least once.
 
     Changes of one document arrive in the order of their positions; a restart repeats everything after the
@@ -150,6 +161,11 @@ class Capture(Protocol):
     @property
     def broken_tables(self) -> Mapping[str, str]:
         """Tables whose changes cannot be mapped any more, with the cause and the fix."""
+        ...
+
+    @property
+    def trouble(self) -> str | None:
+        """What keeps changes from coming at the moment, in words, where the stream itself goes on waiting."""
         ...
 
     async def slot_health(self) -> Mapping[str, int | str | None]:

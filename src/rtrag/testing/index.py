@@ -122,7 +122,9 @@ class InMemoryIndex:
             case PutTableState():
                 self._put_table(operation.state)
             case PutSourceState():
-                self._sources[operation.state.name] = operation.state
+                standing = self._sources.get(operation.state.name)
+                if standing is None or standing.position <= operation.state.position:
+                    self._sources[operation.state.name] = operation.state
             case _:
                 assert_never(operation)
 

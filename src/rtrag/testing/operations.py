@@ -1,6 +1,9 @@
 """A pipeline that is in the state that a test has set, for tests of the entry points."""
 
+from collections.abc import Mapping
+
 from rtrag.application.services import VerifyReport
+from rtrag.application.stages import Stage, Times
 from rtrag.application.status import PipelineStatus
 from rtrag.domain.freshness import FreshnessToken
 from rtrag.domain.position import format_lsn
@@ -32,6 +35,9 @@ class FakeOperations:
             totals={"events": 3, "documents": 2, "embedded_chunks": 2, "dead_letters": 0},
             model="fake",
         )
+
+    def stages(self, seconds: float) -> Mapping[Stage, Times]:  # noqa: ARG002 - always the same
+        return {"total": Times(count=3, p50=2.0, p95=4.0, p99=5.0, max=6.0)}
 
     async def verify(self, *, repair: bool) -> VerifyReport:
         self._state.check()

@@ -101,6 +101,7 @@ class ScriptedCapture:
         self.snapshot = snapshot
         self.rows = self.rows_apart = ListRows()
         self.broken_tables: Mapping[str, str] = {}
+        self.trouble: str | None = None
 
     async def slot_health(self) -> Mapping[str, int | str | None]:
         """Nothing to tell."""

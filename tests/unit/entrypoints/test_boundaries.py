@@ -202,10 +202,17 @@ async def test_a_body_that_a_form_could_send_is_refused(client: httpx.AsyncClien
     assert_problem(response, 415, "not-json")
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:8000", "localhost.evil.example", "", "127.0.0.1.evil"])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:8000", "localhost.evil.example", "", "127.0.0.1.evil", "172.18.0.5.evil"]
+)
 async def test_a_name_that_was_rebound_to_us_is_refused(client: httpx.AsyncClient, host: str) -> None:
     for path in ("/api/documents", "/health"):
         assert_problem(await client.get(path, headers={"Host": host}), 421, "foreign-host")
+
+
+@pytest.mark.parametrize("host", ["172.18.0.5:8001", "10.0.0.1", "[fd00::5]:8001"])
+async def test_an_address_cannot_be_rebound_and_is_let_in(client: httpx.AsyncClient, host: str) -> None:
+    assert (await client.get("/health", headers={"Host": host})).status_code == 200
 
 
 @pytest.mark.parametrize("host", ["localhost:8000", "LOCALHOST", "127.0.0.1:1", "[::1]:8000", "localhost.:8000"])

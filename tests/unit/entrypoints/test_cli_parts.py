@@ -184,9 +184,9 @@ def test_listening_beyond_this_machine_without_a_key_is_told(host: str, keys: tu
 def test_a_start_beyond_this_machine_without_a_key_warns_before_it_serves(
     host: str, warned: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "open_embedded", _refuse)
+    monkeypatch.setattr(server, "open_instance", _refuse)
     with pytest.raises(CommandError, match="nothing is started"):
-        run(Serving(settings=Settings(), host=host, port=0), on_running=_refuse)
+        run(Serving(settings=Settings(), host=host, ports=(0,)), on_running=_refuse)
     err = capsys.readouterr().err
     assert ("Warning:" in err and "RTRAG_HTTP__API_KEYS" in err) == warned
     assert (EVERYWHERE in err) == warned

@@ -45,18 +45,27 @@ class Start:
 class KafkaCapture:
     """Port Capture. There is no snapshot: a new epoch's rows come through the stream."""
 
-    def __init__(self, opening: SourceOpening, source: KafkaChangeSource, database: Database) -> None:
+    def __init__(
+        self, opening: SourceOpening, source: KafkaChangeSource, database: Database, watermark: Watermark
+    ) -> None:
         self.opening = opening
         self.source = source
         self.snapshot = None
         self.rows = database.rows
         self.rows_apart = database.rows_apart
         self._database = database
+        self._watermark = watermark
 
     @property
     def broken_tables(self) -> Mapping[str, str]:
-        """Changes that cannot be mapped become dead letters one by one: no table is broken as a whole."""
-        return {}
+        """See Capture. Their changes become dead letters one by one meanwhile."""
+        return self.source.broken_tables
+
+    @property
+    def trouble(self) -> str | None:
+        """See Capture."""
+        trouble = self._watermark.trouble
+        return None if trouble is None else f"{trouble}. `rtrag debezium status` tells how the connector is."
 
     async def slot_health(self) -> Mapping[str, int | str | None]:
         """See Capture; the slot is Debezium's."""
@@ -86,7 +95,7 @@ async def open_kafka_capture(
     consumer.start()
     watching = asyncio.create_task(watermark.run(), name="watermark")
     try:
-        yield KafkaCapture(opening, source, database)
+        yield KafkaCapture(opening, source, database, watermark)
     finally:
         watching.cancel()
         with suppress(asyncio.CancelledError):

@@ -132,7 +132,7 @@ class GroupConsumer:
         asked: Future[_T] = Future()
         self._asked.put(lambda: _answer(asked, call))
         if self._closing.is_set():
-            raise ServiceUnavailableError("The connection to Kafka is closed.")
+            raise self._failure or ServiceUnavailableError("The connection to Kafka is closed.")
         return await asyncio.wrap_future(asked)
 
     def _run(self) -> None:
@@ -239,6 +239,7 @@ def _answer(asked: "Future[_T]", call: Callable[[], _T]) -> None:
 def _configuration(settings: ConsumerSettings, log: Callable[[KafkaError], None]) -> dict[str, object]:
     return {
         "client.id": "rtrag",
+        "session.timeout.ms": 10_000,  # so long nobody reads the partitions of a member that was killed
         "fetch.wait.max.ms": 100,
         "fetch.queue.backoff.ms": 20,
         "queued.max.messages.kbytes": 32_768,

@@ -12,15 +12,24 @@ table: the index may have an older text of the old key than the change was made 
 """
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from rtrag.adapters.kafka.records import Content, Ignored, Malformed, Poison, RawRecord, content_of, member, shown
-from rtrag.adapters.kafka.rows import KeyUnreadable, RowError, RowImage, RowReading, Table, fields_of, payload_of
+from rtrag.adapters.kafka.rows import (
+    ColumnGoneError,
+    KeyUnreadable,
+    RowError,
+    RowImage,
+    RowReading,
+    Table,
+    fields_of,
+    payload_of,
+)
 from rtrag.adapters.kafka.values import PLACEHOLDER, Placeholder
-from rtrag.domain.change import ChangeEvent, Delete, Truncate, Unprocessable, Upsert
+from rtrag.domain.change import ChangeEvent, Delete, Transit, Truncate, Unprocessable, Upsert
 from rtrag.domain.document import DocumentKey
 from rtrag.domain.errors import ConfigurationError
 from rtrag.domain.position import MAX_LSN, Position
@@ -31,6 +40,7 @@ _EPOCH_OF_TIME: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _PREFIX: Final = re.compile(r".+\.([1-9][0-9]{0,8})")
 _HEARTBEAT: Final = "__debezium-heartbeat."
 _OLD_KEY: Final = "__debezium.oldkey"
+_FAR_MICROS: Final = 2**62
 _STREAMED: Final = frozenset({None, False, "false"})
 
 
@@ -61,6 +71,12 @@ class EnvelopeDecoder:
             for table in tables
         }
 
+    @property
+    def broken_tables(self) -> Mapping[str, str]:
+        """Tables whose newest row lacks a column that is mapped, with the complaint."""
+        states = [(decoding.table, decoding.columns.complaint) for decoding in self._tables.values()]
+        return {table: complaint for table, complaint in states if complaint is not None}
+
     def decode(self, record: RawRecord) -> tuple[ChangeEvent, ...] | Ignored | Poison:
         """The change events of a record; never raises, whatever the record holds.
 
@@ -85,6 +101,19 @@ class _Facts:
     position: Position
     commit_time: datetime | None
     size: int
+    transit: Transit | None = None
+
+
+@dataclass(slots=True)
+class _Columns:
+    """What the newest row of a table said about its columns; rows come from several partitions in any order."""
+
+    position: Position | None = None
+    complaint: str | None = None
+
+    def note(self, position: Position, complaint: str | None) -> None:
+        if self.position is None or position >= self.position:
+            self.position, self.complaint = position, complaint
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +123,7 @@ class _Decoding:
     table: str
     rows: RowReading
     epoch: int
+    columns: _Columns = field(default_factory=_Columns)
 
     def decode(self, record: RawRecord, value: bytes) -> tuple[ChangeEvent, ...] | Ignored:
         content = content_of(value, "value")
@@ -124,7 +154,8 @@ class _Decoding:
         )
         if copied:  # the time is the snapshot's, not that of any commit
             return _Facts(Position(self.epoch, 0, lsn), None, record.size)
-        return _Facts(Position(self.epoch, lsn, 0), _commit_time(content, source), record.size)
+        position, transit = Position(self.epoch, lsn, 0), _transit(record, content)
+        return _Facts(position, _commit_time(content, source), record.size, transit)
 
     def _deleted_key(self, record: RawRecord, content: Content) -> DocumentKey:
         try:
@@ -156,7 +187,9 @@ class _Decoding:
         )
         try:
             draft = self.rows.draft(row, key)
+            self.columns.note(facts.position, None)
         except RowError as exc:
+            self.columns.note(facts.position, str(exc) if isinstance(exc, ColumnGoneError) else None)
             return Unprocessable(
                 position=facts.position,
                 key=key,
@@ -164,6 +197,7 @@ class _Decoding:
                 payload=payload_of(after),
                 commit_time=facts.commit_time,
                 size=facts.size,
+                transit=facts.transit,
             )
         if draft is None:
             return _delete(key, facts)
@@ -173,6 +207,7 @@ class _Decoding:
             commit_time=facts.commit_time,
             previous_key=self._previous_key(headers[0]) if headers else None,
             size=facts.size,
+            transit=facts.transit,
         )
 
     def _previous_key(self, header: bytes) -> DocumentKey | None:
@@ -185,7 +220,17 @@ class _Decoding:
 
 
 def _delete(key: DocumentKey, facts: _Facts) -> Delete:
-    return Delete(position=facts.position, key=key, commit_time=facts.commit_time, size=facts.size)
+    return Delete(
+        position=facts.position, key=key, commit_time=facts.commit_time, size=facts.size, transit=facts.transit
+    )
+
+
+def _transit(record: RawRecord, content: Content) -> Transit | None:
+    """When Debezium had the change (``ts_us`` of the envelope) and when Kafka was given it."""
+    micros = content.payload.get("ts_us")
+    if not isinstance(micros, int) or not 0 < micros < _FAR_MICROS or record.timestamp_ms <= 0:
+        return None
+    return Transit(captured=micros / 1e6, stored=record.timestamp_ms / 1e3)
 
 
 def _commit_time(content: Content, source: Any) -> datetime | None:

@@ -16,7 +16,7 @@ NOT_OURS: Final = frozenset(
     }
 )
 MISSING_TOPIC: Final = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC})  # noqa: SLF001
-_REFUSED: Final = frozenset(
+REFUSED: Final = frozenset(
     {
         KafkaError.TOPIC_AUTHORIZATION_FAILED,
         KafkaError.GROUP_AUTHORIZATION_FAILED,
@@ -24,6 +24,10 @@ _REFUSED: Final = frozenset(
         KafkaError.SASL_AUTHENTICATION_FAILED,
         KafkaError._AUTHENTICATION,  # noqa: SLF001
     }
+)
+
+UNMAKEABLE: Final = frozenset(
+    {KafkaError.POLICY_VIOLATION, KafkaError.INVALID_CONFIG, KafkaError.TOPIC_EXCEPTION, KafkaError.INVALID_PARTITIONS}
 )
 
 
@@ -41,7 +45,7 @@ def failure_of(error: KafkaError, message: Message | None = None) -> RtragError:
             f"Kafka has no topic {topic or error.str()!r} yet: it is made with the first row that the connector sends. "
             "Is the connector there? `rtrag debezium status` tells."
         )
-    if error.code() in _REFUSED:
+    if error.code() in REFUSED:
         return ConfigurationError(
             f"Kafka does not let this client in: {error.str()}.",
             fix="correct user and password, or let the user read the topics and the group",
@@ -58,4 +62,21 @@ def removed(partition: TopicPartition, first: int) -> ConfigurationError:
         f"{f': the first one left is number {first}' if first >= 0 else ''}. The changes in them are lost.",
         fix="raise the number at the end of the connector's topic.prefix and give it a new slot, so that all rows are "
         "sent again, and keep records longer than the longest outage (retention.ms)",
+    )
+
+
+def made_anew(topic: str) -> ConfigurationError:
+    """The topic is not the one that was read."""
+    return ConfigurationError(
+        f"The topic {topic} was removed, or removed and made again: the dead letters in it are gone.",
+        fix="start this process again, which makes the topic if it is missing, then run `rtrag verify --repair`: it "
+        "finds the documents whose letters are gone",
+    )
+
+
+def refused(topic: str, error: KafkaError) -> ConfigurationError:
+    """Kafka does not let us."""
+    return ConfigurationError(
+        f"Kafka does not let this client use the topic {topic}: {error.str()}.",
+        fix="correct user and password, or let the user describe, create, read and write this topic",
     )

@@ -17,6 +17,10 @@ class RowError(Exception):
     """A row that cannot become a document; the message says why."""
 
 
+class ColumnGoneError(RowError):
+    """A row that lacks a mapped column, as all that follow it will."""
+
+
 class KeyUnreadable(Exception):  # noqa: N818 - becomes a Poison
     """Which document a record is about cannot be told; the message says why."""
 
@@ -65,7 +69,7 @@ class RowReading:
         for name in self._mapping.columns:
             converter = self._converters.get(name) or _described(row.fields.get(name))
             if name not in row.values and (converter is None or not converter.may_be_left_out):
-                raise RowError(self._complaint(name))
+                raise ColumnGoneError(self._complaint(name))
             value = row.values.get(name)
             if value is None:
                 certain = converter is None or converter.null_is_certain or name in self._columns_of_key

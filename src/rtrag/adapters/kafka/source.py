@@ -38,6 +38,11 @@ class KafkaChangeSource:
         self._asked = 0.0
         self._pending: list[RawRecord] = []
 
+    @property
+    def broken_tables(self) -> Mapping[str, str]:
+        """Tables whose changes cannot be mapped any more, with the cause and the fix."""
+        return self._decoder.broken_tables
+
     async def next_batch(self, limits: BatchLimits) -> ChangeBatch:
         """See ChangeSource."""
         while True:

@@ -22,7 +22,8 @@ from rtrag.domain.errors import ServiceUnavailableError, TransientError
 
 _POLL_SECONDS: Final = 0.05
 _REST_SECONDS: Final = 1.0
-_PATIENCE_SECONDS: Final = 30.0
+_PATIENCE_SECONDS: Final = 10.0
+_LOOK_SECONDS: Final = 2.0
 _log = logging.getLogger(__name__)
 
 
@@ -60,6 +61,11 @@ class Watermark:
         self._added = asyncio.Event()
         self._trouble: str | None = None
 
+    @property
+    def trouble(self) -> str | None:
+        """Why the watermark stands still, in words."""
+        return self._trouble
+
     async def barrier(self) -> int:
         """An LSN above everything committed before the call, whose goal is set once the slot is confirmed past it.
 
@@ -93,7 +99,10 @@ class Watermark:
             if await self._trying(self._set_goal):
                 waited = time.monotonic()
                 continue
-            if time.monotonic() - waited > _PATIENCE_SECONDS:
+            silent = time.monotonic() - waited
+            if silent > _LOOK_SECONDS and not await self._kafka_answers():
+                continue
+            if silent > _PATIENCE_SECONDS:
                 self._note("Debezium does not confirm what the server wrote: it copies tables, or it does not run")
             await asyncio.sleep(_POLL_SECONDS)
 
@@ -109,6 +118,15 @@ class Watermark:
         highest, taken = max(passed, key=lambda each: each[0].lsn)
         self._points = [each for each in self._points if each[0].lsn > highest.lsn]
         self._aim(Goal(lsn=highest.lsn, taken=taken, ends=ends))
+        return True
+
+    async def _kafka_answers(self) -> bool:
+        """Debezium confirms nothing while its broker is away: then that is what to tell."""
+        try:
+            await self._ends()
+        except TransientError as error:
+            self._note(str(error))
+            return False
         return True
 
     async def _trying(self, step: Callable[[], Awaitable[object]]) -> bool:

@@ -83,6 +83,11 @@ class PostgresCapture:
         """See Capture."""
         return self.source.broken_tables
 
+    @property
+    def trouble(self) -> str | None:
+        """See Capture: a stream that breaks off raises."""
+        return None
+
     async def slot_health(self) -> Mapping[str, int | str | None]:
         """See Capture; the fields are those of SlotHealth.
 

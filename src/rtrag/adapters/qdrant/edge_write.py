@@ -18,6 +18,7 @@ from rtrag.adapters.qdrant.lexical import Lexical
 from rtrag.adapters.qdrant.points import (
     chunk_payload,
     manifest_payload,
+    source_of,
     source_payload,
     table_payload,
 )
@@ -29,6 +30,7 @@ from rtrag.domain.manifest import (
     Operation,
     PutSourceState,
     PutTableState,
+    SourceState,
     SweepChunks,
     SwitchManifest,
     TableState,
@@ -75,7 +77,7 @@ class EdgeWriter:
             case PutTableState():
                 self._put_table(operation.state)
             case PutSourceState():
-                self._put_record(source_id(operation.state.name), source_payload(operation.state))
+                self._put_source(operation.state)
             case UpsertChunks() | SwitchManifest():
                 raise AssertionError("these are written in groups")
             case _:
@@ -144,6 +146,12 @@ class EdgeWriter:
             state = replace(state, floor=known.floor)
         self._put_record(record_id, table_payload(state))
         self._state.tables.remember({record_id: state})
+
+    def _put_source(self, state: SourceState) -> None:
+        record_id = source_id(state.name)
+        standing = edge_shards.retrieve(self._state.records, [record_id])
+        if not standing or source_of(standing[0].payload).position <= state.position:
+            self._put_record(record_id, source_payload(state))
 
     def _put_record(self, record_id: str, payload: dict[str, object]) -> None:
         self._state.records.update(UpdateOperation.upsert_points([Point(record_id, {}, payload)]))

@@ -151,16 +151,20 @@ def source_payload(state: SourceState) -> Payload:
         "epoch": state.epoch,
         "durable_lsn": state.durable_lsn,
         "identity": [identity.chunker_version, identity.model_id, identity.dimensions],
+        "current_at": state.current_at.isoformat() if state.current_at else None,
     }
-    return {KIND: "source", RECORD: _dump(record)}
+    return _with_position(state.position, {KIND: "source", RECORD: _dump(record)})
 
 
 def source_of(payload: Mapping[str, Any]) -> SourceState:
     """Read back the state of a source."""
     record = _load(payload)
     chunker_version, model_id, dimensions = record.pop("identity")
+    current_at = record.pop("current_at", None)
     identity = ChunkingIdentity(chunker_version=chunker_version, model_id=model_id, dimensions=dimensions)
-    return SourceState(identity=identity, **record)
+    return SourceState(
+        identity=identity, current_at=datetime.fromisoformat(current_at) if current_at else None, **record
+    )
 
 
 def upkeep_payload(deleted_points: int) -> Payload:

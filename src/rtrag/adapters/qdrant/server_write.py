@@ -135,7 +135,7 @@ def _single(operation: Operation) -> Iterator[UpdateOperation]:
         case PutTableState(state=state):
             yield from _put_table(state)
         case PutSourceState(state=state):
-            yield UpsertOperation(upsert=PointsList(points=[source_point(state)]))
+            yield _upsert([source_point(state)], Filter(must_not=[above(state.position)]))
         case UpsertChunks() | SwitchManifest() | SweepChunks():
             raise AssertionError("these are written in groups")
         case _:

@@ -49,7 +49,7 @@ def open_services(target: Target, *, make_folder: bool = False) -> Iterator[tupl
 
     from anyio.from_thread import start_blocking_portal  # noqa: PLC0415 - only without a running instance
 
-    from rtrag.bootstrap.embedded import open_embedded  # noqa: PLC0415 - loads the whole engine
+    from rtrag.bootstrap.instance import open_instance  # noqa: PLC0415 - loads the whole engine
     from rtrag.entrypoints.cli.logs import configure_logs, tell_problems  # noqa: PLC0415 - with the engine
 
     configure_logs(logging.ERROR)
@@ -61,7 +61,7 @@ def open_services(target: Target, *, make_folder: bool = False) -> Iterator[tupl
             fix="start one with `rtrag up`, or name the folder with --data or an instance's address with --url.",
         )
     note(f"No instance runs on {settings.data_folder}; opening it.")
-    with start_blocking_portal() as portal, portal.wrap_async_context_manager(open_embedded(settings)) as services:
+    with start_blocking_portal() as portal, portal.wrap_async_context_manager(open_instance(settings)) as services:
         yield portal, services
 
 

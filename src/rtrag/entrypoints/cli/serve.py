@@ -25,12 +25,16 @@ def serve(
     context: typer.Context,
     role: Annotated[RoleName, typer.Argument(help="Which paths to show: those of one service, or all.")] = RoleName.all,
     host: Annotated[str | None, typer.Option(help="Address to listen on; http.host by default.")] = None,
-    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port to listen on; 0 picks a free one.")] = None,
+    ports: Annotated[
+        list[int] | None,
+        typer.Option("--port", min=0, max=65535, help="Port to listen on, repeatable; 0 picks a free one."),
+    ] = None,
 ) -> None:
     """Run as a service until it is stopped by Ctrl-C or SIGTERM.
 
-    Embedded, one process holds the data folder: `serve all` serves both services, and `serve query` or `serve update`
-    shows the paths of one.
+    With the index on a Qdrant server, `serve update` indexes and `serve query` answers, each as often as you like. With
+    the index in the process, one process holds the data folder: `serve all` serves both, `serve query` and `serve
+    update` show the paths of one.
     """
     import logging  # noqa: PLC0415 - with the rest
 
@@ -40,7 +44,7 @@ def serve(
     target: Target = context.obj
     settings = settings_of(target)
     configure_logs(logging.INFO)
-    ports = {"query": settings.http.query_port, "update": settings.http.update_port, "all": settings.http.port}
+    usual = {"query": settings.http.query_port, "update": settings.http.update_port, "all": settings.http.port}
 
     async def announce(running: "Running") -> None:
         note(f"Serving {role.value} on {running.url}")
@@ -49,7 +53,7 @@ def serve(
         Serving(
             settings=settings,
             host=host or settings.http.host,
-            port=ports[role.value] if port is None else port,
+            ports=tuple(ports or (usual[role.value],)),
             role=role.value,
         ),
         announce,

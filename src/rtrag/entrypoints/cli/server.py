@@ -19,7 +19,7 @@ import uvicorn
 import uvloop
 
 from rtrag.application.services import Services
-from rtrag.bootstrap.embedded import open_embedded
+from rtrag.bootstrap.instance import open_instance
 from rtrag.config import Settings
 from rtrag.entrypoints.cli.collector import set_for_server
 from rtrag.entrypoints.cli.errors import CommandError
@@ -35,11 +35,11 @@ _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}  # noqa: S
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Serving:
-    """Where and what to serve."""
+    """Where and what to serve; the first port is the one that is told."""
 
     settings: Settings
     host: str
-    port: int
+    ports: tuple[int, ...]
     role: Role = "all"
 
 
@@ -67,11 +67,12 @@ def run(serving: Serving, on_running: OnRunning) -> None:
 
     Warns if others on the network can call it without a key.
 
-    Raises CommandError if the port is taken, ConfigurationError if the engine cannot start.
+    Raises CommandError if a port is taken, ConfigurationError if the engine cannot start.
     """
-    listening = bind(serving.host, serving.port)
-    warn_of_exposure(_address(listening), serving.settings)
-    with contextlib.closing(listening), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with contextlib.ExitStack() as stack:
+        listening = [stack.enter_context(contextlib.closing(bind(serving.host, port))) for port in serving.ports]
+        warn_of_exposure(_address(listening[0]), serving.settings)
+        runner = stack.enter_context(asyncio.Runner(loop_factory=uvloop.new_event_loop))
         runner.run(_run(serving, listening, on_running))
 
 
@@ -91,7 +92,7 @@ def bind(host: str, port: int) -> socket.socket:
     return listening
 
 
-async def _run(serving: Serving, listening: socket.socket, on_running: OnRunning) -> None:
+async def _run(serving: Serving, listening: list[socket.socket], on_running: OnRunning) -> None:
     with _stop_signal() as stop:
         starting = asyncio.create_task(_serve(serving, listening, on_running, stop), name="instance")
         stopped = asyncio.create_task(stop.wait(), name="stop signal")
@@ -102,17 +103,17 @@ async def _run(serving: Serving, listening: socket.socket, on_running: OnRunning
 
 async def _serve(
     serving: Serving,
-    listening: socket.socket,
+    listening: list[socket.socket],
     on_running: OnRunning,
     stop: "StopSignal",
 ) -> None:
     try:
         stop.cancels(asyncio.current_task())
-        async with open_embedded(serving.settings) as services:
-            server = _Server(_uvicorn_config(serving, services, listening))
+        async with open_instance(serving.settings, serving.role) as services:
+            server = _Server(_uvicorn_config(serving, services, listening[0]))
             set_for_server()
             stop.stops(server)
-            url = _url(listening, serving.host)
+            url = _url(listening[0], serving.host)
             instance = Instance(url=url, postgres_url=services.postgres_url, pid=os.getpid())
             async with _announced(serving.settings, instance):
                 await _answer(server, listening, on_running(Running(url=url, services=services)))
@@ -121,12 +122,14 @@ async def _serve(
             raise
 
 
-async def _answer(server: uvicorn.Server, listening: socket.socket, announcement: Coroutine[None, None, None]) -> None:
+async def _answer(
+    server: uvicorn.Server, listening: list[socket.socket], announcement: Coroutine[None, None, None]
+) -> None:
     """Answer requests until told to stop; an announcement that fails stops it as well."""
     announcing = asyncio.create_task(announcement, name="announcement")
     announcing.add_done_callback(lambda task: _stop_if_failed(task, server))
     try:
-        await server.serve(sockets=[listening])
+        await server.serve(sockets=listening)
     finally:
         announcing.cancel()
         with contextlib.suppress(asyncio.CancelledError):

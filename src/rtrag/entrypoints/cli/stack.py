@@ -1,5 +1,6 @@
-"""``rtrag stack``: PostgreSQL, Kafka, Debezium, Redis and Prometheus on this machine, without Docker."""
+"""``rtrag stack``: the distributed system on this machine, without Docker."""
 
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
@@ -20,7 +21,8 @@ _COLOURS = {"ok": "green", "failing": "red", "stopped": "yellow"}
 def create_group() -> typer.Typer:
     """The commands."""
     group = typer.Typer(
-        help="The distributed stack on this machine without Docker: PostgreSQL, Kafka, Debezium, Redis, Prometheus.",
+        help="The distributed system on this machine without Docker: PostgreSQL, Kafka, Debezium, Redis, Prometheus, "
+        "update and query service.",
         no_args_is_help=True,
     )
     group.command("up")(up)
@@ -42,8 +44,14 @@ def up(
     zookeeper: Annotated[
         bool | None, typer.Option("--zookeeper/--kraft", help="Kafka 3.9 with ZooKeeper; as before, else KRaft.")
     ] = None,
+    services: Annotated[
+        bool, typer.Option("--services/--no-services", help="With the update and the query service.")
+    ] = True,
 ) -> None:
-    """Start what does not run yet, in order; install Debian packages and fetch jars that are missing."""
+    """Start what does not run yet, in order; install Debian packages and fetch jars that are missing.
+
+    With QDRANT_URL in the environment, update and query service are two processes over that server.
+    """
     from rtrag.entrypoints.stack import supervisor  # noqa: PLC0415 - keeps other commands quick
     from rtrag.entrypoints.stack.postgres import postgres_url  # noqa: PLC0415 - keeps other commands quick
     from rtrag.entrypoints.stack.progress import Terminal  # noqa: PLC0415 - keeps other commands quick
@@ -54,14 +62,21 @@ def up(
         data=data.resolve(),
         port_offset=port_offset if port_offset is not None else known.port_offset if known else 0,
         zookeeper=zookeeper if zookeeper is not None else known.zookeeper if known else False,
+        services=services,
+        qdrant_url=os.environ.get("QDRANT_URL") or None,
     )
     _refuse_another_shape(known, stack)
     supervisor.up(stack, Terminal())
-    say(f"{styled('Ready.', 'green')} The services' environment:")
+    say(f"{styled('Ready.', 'green')} Parts are reached by:")
     say(f"  POSTGRES_URL={postgres_url(stack)}")
     say(f"  KAFKA_BOOTSTRAP_SERVERS={stack.address('kafka')}")
     say(f"  REDIS_URL=redis://{stack.address('redis')}/0")
     say(f"Connectors at http://{stack.address('connect')}, metrics at http://{stack.address('prometheus')}.")
+    if services:
+        say("Next, make the connector: without it no change leaves PostgreSQL.")
+        say(f"  rtrag debezium apply --url http://{stack.address('connect')}")
+        say(f"Questions: POST http://{stack.address('query-service')}/query")
+        say(f"Documents: http://{stack.address('update-service')}/api/documents")
 
 
 def down(
@@ -170,10 +185,11 @@ def _refuse_another_shape(known: Stack | None, wanted: Stack) -> None:
             fix="take another folder with --data, or begin again: rtrag stack down --wipe.",
             code=USAGE,
         )
-    moved = replace(wanted, root=known.root) != known
-    if moved and (running := supervisor.running_parts(known)):
+    moved = replace(wanted, root=known.root, services=known.services) != known
+    if (moved or known.services > wanted.services) and (running := supervisor.running_parts(known)):
         raise CommandError(
-            f"{', '.join(running)} run with --port-offset {known.port_offset}.",
+            f"These run with --port-offset {known.port_offset}, with{'' if known.services else 'out'} our services, "
+            f"QDRANT_URL {known.qdrant_url or 'not set'}: {', '.join(running)}.",
             fix="rtrag stack down first.",
             code=USAGE,
         )

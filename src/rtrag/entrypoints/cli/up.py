@@ -63,7 +63,7 @@ def up(
         await _explain(started, target)
 
     chosen_port = settings.http.port if port is None else port
-    run(Serving(settings=settings, host=host or settings.http.host, port=chosen_port), announce)
+    run(Serving(settings=settings, host=host or settings.http.host, ports=(chosen_port,)), announce)
     note("Stopped.")
 
 

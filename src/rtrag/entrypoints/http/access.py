@@ -40,7 +40,8 @@ class AccessRules:
 
     Attributes:
         api_keys: one of these is needed, but for ``/health``, ``/ready`` and the documentation; empty means open.
-        allowed_hosts: names the ``Host`` header may have, without port; None means any.
+        allowed_hosts: names the ``Host`` header may have, without port, besides addresses, which nobody can rebind: a
+            scraper that found us by DNS sends one. None means any.
         allowed_origins: origins of web pages that may call, as ``https://example.org``, besides the server's own.
     """
 
@@ -110,7 +111,7 @@ def _host_refusal(headers: Headers, allowed: Sequence[str] | None) -> _Refusal |
     if allowed is None:
         return None
     name = _host_name(headers.get("host", ""))
-    if name in {host.lower() for host in allowed}:
+    if name in {host.lower() for host in allowed} or _is_address(name):
         return None
     return _Refusal(
         FOREIGN_HOST,
@@ -163,6 +164,14 @@ def _key_refusal(headers: Headers, api_keys: Sequence[str]) -> _Refusal | None:
         "Send one of the server's API keys as 'Authorization: Bearer KEY' or 'X-API-Key: KEY'.",
         (("WWW-Authenticate", "Bearer"),),
     )
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _host_name(host: str) -> str:

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
+from rtrag.application.stages import WINDOW_SECONDS
 from rtrag.entrypoints.http.admin_schemas import (
     DeadLetterOut,
     DeadLettersOut,
@@ -23,11 +24,15 @@ router = APIRouter(prefix="/api")
     tags=["pipeline"],
     summary="State of the pipeline",
     response_model=StatusOut,
-    responses=problems(401, 503),
+    responses=problems(401, 422, 503),
 )
-async def pipeline_status(request: Request) -> Response:
-    """Phase, watermarks, lag, counts, and why it is not ready if it is not."""
-    return json_response(StatusOut.of(await services_of(request).operations.status()))
+async def pipeline_status(
+    request: Request,
+    seconds: Annotated[float, Query(gt=0, le=3_600, description="The stages of changes that old.")] = WINDOW_SECONDS,
+) -> Response:
+    """Phase, watermarks, lag, counts, what changes take at each stage, and why it is not ready if it is not."""
+    operations = services_of(request).operations
+    return json_response(StatusOut.of(await operations.status(), operations.stages(seconds)))
 
 
 @router.post(

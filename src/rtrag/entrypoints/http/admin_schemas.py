@@ -1,11 +1,14 @@
 """The shapes of the admin API: dead letters, verification, status."""
 
+from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from rtrag.application.services import ReplayOutcome, VerifyReport
+from rtrag.application.stages import Stage, Times
 from rtrag.application.status import PipelineStatus
 from rtrag.ports.dead_letters import DeadLetter
 
@@ -106,12 +109,23 @@ class CopyOut(BaseModel):
     rows: int
 
 
+class TimesOut(BaseModel):
+    """Milliseconds of one stage."""
+
+    count: int
+    p50: float
+    p95: float
+    p99: float
+    max: float
+
+
 class StatusOut(BaseModel):
     """The state of the write path at one moment."""
 
     phase: str = Field(description="starting, copying, catching_up, live, stopping or stopped.")
     ready: bool
     problems: list[str] = Field(description="Why it is not ready, each with what to do.")
+    warnings: list[str] = Field(description="What is wrong while questions are answered.")
     epoch: int
     visible_lsn: str = Field(description="Everything committed before it is seen by queries.")
     durable_lsn: str = Field(description="Everything committed before it survives a crash.")
@@ -123,13 +137,18 @@ class StatusOut(BaseModel):
     slot: dict[str, int | str | None]
     totals: dict[str, int] = Field(description="Since start.")
     model: str
+    stages: dict[str, TimesOut] = Field(
+        description="What the last changes took from one stage to the next: captured and stored (through Debezium and "
+        "Kafka), pulled, embedded, visible; and in total.",
+    )
 
     @classmethod
-    def of(cls, status: PipelineStatus) -> "StatusOut":
+    def of(cls, status: PipelineStatus, stages: Mapping[Stage, Times] | None = None) -> "StatusOut":
         return cls(
             phase=status.phase,
             ready=status.ready,
             problems=list(status.problems),
+            warnings=list(status.warnings),
             epoch=status.epoch,
             visible_lsn=status.visible_lsn,
             durable_lsn=status.durable_lsn,
@@ -141,4 +160,5 @@ class StatusOut(BaseModel):
             slot=dict(status.slot),
             totals=dict(status.totals),
             model=status.model,
+            stages={name: TimesOut(**asdict(times)) for name, times in (stages or {}).items()},
         )

@@ -23,6 +23,13 @@ _IN_SHORT = {  # how a problem begins, and what anybody may know of it
     "Part of a copy, replay or repair is held up by the embedder": "Embedder: unavailable, retrying.",
     "Part of a copy, replay or repair is held up": "Indexing: held up by a dependency, retrying.",
     "Changes cannot be made durable": "Index: changes cannot be made durable, retrying.",
+    "Changes are held up": "Changes are held up by PostgreSQL, Debezium or Kafka.",
+    "The index is away": "Index: it does not answer.",
+    "Nothing is indexed yet": "Nothing is indexed yet.",
+    "The index is made with": "The services have different settings.",
+    "Not all rows": "The tables are being copied.",
+    "Since ": "No update service tells how far the index is.",
+    "Redis": "Redis does not answer.",
     "The index could not be compacted": "Index: could not be compacted.",
 }
 OTHERWISE = "Something needs attention; the log of the server says what."

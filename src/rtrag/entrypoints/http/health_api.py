@@ -102,7 +102,7 @@ async def health(request: Request) -> Response:
         )
     return json_response(
         HealthOut(
-            status="ok" if status.ready and not status.dead_letters else "degraded",
+            status="ok" if status.ready and not status.dead_letters and not status.warnings else "degraded",
             version=package_version(),
             role=role,
             pid=os.getpid(),
@@ -111,7 +111,7 @@ async def health(request: Request) -> Response:
             visible_lsn=status.visible_lsn,
             lag_ms=status.lag_ms,
             dead_letters=status.dead_letters,
-            problems=_told(request, status.problems),
+            problems=_told(request, (*status.problems, *status.warnings)),
             model=status.model,
         )
     )

@@ -17,7 +17,6 @@ PORTS: Mapping[str, int] = {
     "kafka": 9094,
     "kafka-controller": 9095,
     "connect": 8084,
-    # not started by the stack, but scraped by its Prometheus
     "update-service": 8002,
     "query-service": 8003,
 }
@@ -28,12 +27,17 @@ _MARK = Path("docker/kafka/server.properties")  # what a checkout has and an ins
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stack:
-    """One stack: its shape and its folders (absolute)."""
+    """One stack: its shape and its folders (absolute).
+
+    ``services`` when our own run in it as well, over the Qdrant server at ``qdrant_url`` if there is one.
+    """
 
     root: Path
     data: Path
     port_offset: int = 0
     zookeeper: bool = False
+    services: bool = False
+    qdrant_url: str | None = None
 
     def port(self, name: str) -> int:
         """The port of a part on this machine."""
@@ -90,7 +94,13 @@ def find_root(given: Path | None, start: Path) -> Path:
 def remember(stack: Stack) -> None:
     """Write the stack's shape into its folder, so that later commands need no options."""
     stack.data.mkdir(parents=True, exist_ok=True)
-    shape = {"root": str(stack.root), "port_offset": stack.port_offset, "zookeeper": stack.zookeeper}
+    shape = {
+        "root": str(stack.root),
+        "port_offset": stack.port_offset,
+        "zookeeper": stack.zookeeper,
+        "services": stack.services,
+        "qdrant_url": stack.qdrant_url,
+    }
     temporary = stack.data / f"{_FILE}.new"
     temporary.write_text(json.dumps(shape, indent=2) + "\n", encoding="utf-8")
     temporary.replace(stack.data / _FILE)
@@ -106,6 +116,8 @@ def remembered(data: Path) -> Stack | None:
             data=data.resolve(),
             port_offset=int(shape["port_offset"]),
             zookeeper=bool(shape["zookeeper"]),
+            services=bool(shape.get("services", False)),
+            qdrant_url=shape.get("qdrant_url"),
         )
     except FileNotFoundError:
         return None

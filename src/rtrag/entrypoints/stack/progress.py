@@ -1,9 +1,19 @@
 """What is going on, on the error stream: a line that turns while something takes long, and one for what is done."""
 
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 from rich.console import Console
+
+
+class Silent:
+    """Progress that nobody reads: what is done shows in the result."""
+
+    def working(self, text: str) -> AbstractContextManager[object]:  # noqa: ARG002 - nothing is said
+        return nullcontext()
+
+    def done(self, text: str) -> None:
+        """Say nothing."""
 
 
 @dataclass(frozen=True, slots=True)

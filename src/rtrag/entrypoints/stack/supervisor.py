@@ -19,6 +19,7 @@ from rtrag.entrypoints.stack.part import NotHealthyError, Part
 from rtrag.entrypoints.stack.postgres import postgres_part
 from rtrag.entrypoints.stack.prometheus import prometheus_part
 from rtrag.entrypoints.stack.redis import redis_part
+from rtrag.entrypoints.stack.services import service_parts
 from rtrag.entrypoints.stack.zookeeper import zookeeper_part
 
 _POLL_SECONDS = 0.1
@@ -60,6 +61,7 @@ def parts(stack: Stack) -> tuple[Part, ...]:
         *zookeeper,
         kafka_part(stack),
         connect_part(stack),
+        *(service_parts(stack) if stack.services else ()),
     )
 
 

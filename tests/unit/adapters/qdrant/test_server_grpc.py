@@ -63,7 +63,7 @@ def test_every_guard_arrives_as_it_left() -> None:
                 conditions.append(guard)
             case DeleteOperation(delete=FilterSelector(filter=guard)):
                 conditions.append(guard)
-    assert len(conditions) == 8
+    assert len(conditions) == 9
     for condition in conditions:
         assert plain(there_and_back(condition)) == plain(condition)
 
