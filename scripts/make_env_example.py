@@ -13,6 +13,20 @@ HEADER = """\
 # The environment wins over the file, the command line over both.
 # Made by scripts/make_env_example.py; change the definitions in src/rtrag/config, not this file.
 """
+COMPOSE = """
+# Read by docker compose alone, from .env; what begins with RTRAG_ reaches both services.
+
+# passwords of rag_user and debezium in PostgreSQL, set when its volume is new
+# RAG_PASSWORD=rag_pass
+# DEBEZIUM_PASSWORD=debezium_pass
+# password of admin in Grafana
+# GRAFANA_PASSWORD=admin
+# address at which ports are published; beyond this machine set RTRAG_HTTP__API_KEYS as well
+# BIND_ADDRESS=127.0.0.1
+# ports of the two services; a range, such as 8010-8013, for several replicas
+# UPDATE_SERVICE_PORT=8002
+# QUERY_SERVICE_PORT=8003
+"""
 
 
 def render() -> str:
@@ -25,7 +39,7 @@ def render() -> str:
             section = head
             parts.append("")
         parts.append(_entry(setting))
-    return "\n".join(parts) + "\n"
+    return "\n".join(parts) + "\n" + COMPOSE
 
 
 def _entry(setting: Setting) -> str:

@@ -64,6 +64,12 @@ def main() -> None:
         sys.exit(FAILURE)
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        say(status.package_version())
+        raise typer.Exit
+
+
 def _options(
     context: typer.Context,
     *,
@@ -71,9 +77,8 @@ def _options(
     data: Annotated[Path | None, typer.Option(help="Data folder; .rtrag here by default.")] = None,
     url: Annotated[str | None, typer.Option(help="Address of an instance, instead of the one on the folder.")] = None,
     api_key: Annotated[str | None, typer.Option(help="API key of the instance.")] = None,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
+    version: Annotated[  # noqa: ARG001 - its callback has done it
+        bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Print the version and leave.")
+    ] = False,
 ) -> None:
     context.obj = Target(config=config, data=data, url=url, api_key=api_key)
-    if version:
-        say(status.package_version())
-        raise typer.Exit
