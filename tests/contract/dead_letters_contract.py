@@ -58,6 +58,16 @@ class DeadLettersContract:
         await letters.put(replace(letter(KEYS[0]), position=Position(7, 5, 0)))
         assert await letters.close(KEYS[0], at_or_below=Position(1, 4, 0))
 
+    async def test_a_letter_of_an_epoch_that_is_gone_takes_none_of_this_epoch_with_it(
+        self, letters: DeadLetters
+    ) -> None:
+        await letters.put(replace(letter(KEYS[0]), position=Position(7, 5, 0)))
+        await letters.put(letter(KEYS[0], lsn=9))
+        await letters.close(KEYS[0], at_or_below=Position(1, 4, 0))
+        assert await letters.open_keys(KEYS) == {KEYS[0]}
+        assert await letters.close(KEYS[0], at_or_below=Position(1, 9, 0))
+        assert await letters.count() == 0
+
     async def test_a_document_has_one_letter_whose_attempts_add_up(self, letters: DeadLetters) -> None:
         await letters.put(letter(KEYS[0], lsn=1))
         await letters.put(replace(letter(KEYS[0], lsn=5, cause="bad text"), first_failed=NOON + timedelta(hours=1)))

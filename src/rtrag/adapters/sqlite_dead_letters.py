@@ -41,7 +41,8 @@ ON CONFLICT (key) DO UPDATE SET
     last_failed = excluded.last_failed,
     {newest}
 """
-_NEWER = "(excluded.epoch, excluded.lsn, excluded.ordinal) >= (epoch, lsn, ordinal)"
+# A higher epoch is left over from an index that is gone: what comes now is newer, whatever its epoch.
+_NEWER = "(excluded.epoch < epoch OR (excluded.epoch, excluded.lsn, excluded.ordinal) >= (epoch, lsn, ordinal))"
 _REPLACED = ("epoch", "lsn", "ordinal", "cause", "payload")
 PUT_STATEMENT = PUT.format(
     newest=", ".join(f"{name} = CASE WHEN {_NEWER} THEN excluded.{name} ELSE {name} END" for name in _REPLACED)

@@ -17,7 +17,8 @@ class ListDeadLetters:
     async def put(self, letter: DeadLetter) -> None:
         standing = self.letters.get(letter.key)
         if standing is not None:
-            newest = letter if letter.position >= standing.position else standing
+            left_over = standing.position.epoch > letter.position.epoch
+            newest = letter if left_over or letter.position >= standing.position else standing
             letter = replace(
                 newest,
                 attempts=standing.attempts + letter.attempts,

@@ -15,7 +15,7 @@ from rtrag.domain.errors import ServiceUnavailableError
 SUFFIX: Final = "dead-letters"
 SETTINGS: Final[Mapping[str, str]] = {"retention.ms": "-1"}  # until somebody has looked and removes them
 _ADMIN: Final[Any] = admin  # whose types leave out what it exports
-_DELIVERY_SECONDS: Final = 30
+_DELIVERY_SECONDS: Final = 30.0
 _REQUEST_SECONDS: Final = 10.0
 _LARGEST_BYTES: Final = 100_000_000  # the topic decides, not the library's default of a megabyte
 _log = logging.getLogger(__name__)
@@ -24,16 +24,22 @@ _log = logging.getLogger(__name__)
 class PoisonTopic:
     """Keeps records durably; made with the first one. ``topic`` is ``PREFIX.dead-letters``.
 
-    ``kept`` is how many records this process has kept.
+    ``seconds`` is how long a record may take; ``kept`` is how many this process has kept.
     """
 
     def __init__(
-        self, bootstrap_servers: str, options: Mapping[str, str | int | float | bool], topic_prefix: str
+        self,
+        bootstrap_servers: str,
+        options: Mapping[str, str | int | float | bool],
+        topic_prefix: str,
+        *,
+        seconds: float = _DELIVERY_SECONDS,
     ) -> None:
         self.topic = f"{topic_prefix}.{SUFFIX}"
         self.kept = 0
         self._servers = bootstrap_servers
         self._options = options
+        self._seconds = seconds
         self._producer: Producer | None = None
 
     async def keep(self, record: RawRecord, cause: str) -> None:
@@ -60,24 +66,40 @@ class PoisonTopic:
             )  # fmt: skip
 
     def _keep(self, record: RawRecord, cause: str) -> None:
-        if self._producer is None:
-            self._make_topic()
-            self._producer = self._made()
         headers = _headers(record, cause)
         try:
-            _send(self._producer, self.topic, record.key, record.value, headers)
+            self._send(record.key, record.value, headers)
         except KafkaException as exc:
             if error_of(exc).code() != KafkaError.MSG_SIZE_TOO_LARGE:
                 raise
             left_out = f"the value of {len(record.value or b'')} bytes: {self.topic} takes no record of that size"
             headers.insert(0, ("rtrag.left-out", left_out.encode()))
-            _send(self._producer, self.topic, record.key, None, headers)
+            self._send(record.key, None, headers)
+
+    def _send(self, key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, str | bytes | None]]) -> None:
+        failures: list[KafkaError] = []
+
+        def delivered(error: KafkaError | None, _: Message) -> None:
+            if error is not None:
+                failures.append(error)
+
+        producer = self._ready()
+        producer.produce(self.topic, value=value, key=key, headers=list(headers), on_delivery=delivered)
+        left = producer.flush(self._seconds)
+        if failures or left:
+            raise KafkaException(failures[0] if failures else KafkaError(KafkaError.REQUEST_TIMED_OUT))
+
+    def _ready(self) -> Producer:
+        if self._producer is None:
+            self._make_topic()
+            self._producer = self._made()
+        return self._producer
 
     def _made(self) -> Producer:
         own = {
             "acks": "all",
             "enable.idempotence": True,
-            "message.timeout.ms": _DELIVERY_SECONDS * 1000,
+            "message.timeout.ms": int(self._seconds * 1000),
             "message.max.bytes": _LARGEST_BYTES,
         }
         return made(Producer, self._servers, self._options, own, Complaints(self.topic))
@@ -91,25 +113,6 @@ class PoisonTopic:
         except KafkaException as exc:
             if error_of(exc).code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise
-
-
-def _send(
-    producer: Producer,
-    topic: str,
-    key: bytes | None,
-    value: bytes | None,
-    headers: Sequence[tuple[str, str | bytes | None]],
-) -> None:
-    failures: list[KafkaError] = []
-
-    def delivered(error: KafkaError | None, _: Message) -> None:
-        if error is not None:
-            failures.append(error)
-
-    producer.produce(topic, value=value, key=key, headers=list(headers), on_delivery=delivered)
-    left = producer.flush(_DELIVERY_SECONDS)
-    if failures or left:
-        raise KafkaException(failures[0] if failures else KafkaError(KafkaError.REQUEST_TIMED_OUT))
 
 
 def _headers(record: RawRecord, cause: str) -> list[tuple[str, str | bytes | None]]:

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
@@ -11,6 +11,7 @@ from rtrag.adapters.kafka.clients import Complaints, made
 from rtrag.adapters.kafka.errors import error_of
 
 _POLL_SECONDS: Final = 0.1
+_FAREWELL_SECONDS: Final = 1.0
 _FRAMING: Final = 100_000  # bytes: what a request has beside a record of the largest size
 
 
@@ -34,6 +35,7 @@ class DurableProducer:
         }
         self._loop = asyncio.get_running_loop()
         self._producer = self._made()
+        self._spent = threading.Event()  # after some errors a producer takes nothing any more
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="kafka producer", daemon=True)
 
@@ -65,7 +67,7 @@ class DurableProducer:
             raise KafkaException(KafkaError(KafkaError._QUEUE_FULL)) from exc  # noqa: SLF001 - as above
         except KafkaException as exc:
             if error_of(exc).fatal() or error_of(exc).code() == KafkaError._FATAL:  # noqa: SLF001 - as above
-                self._producer = self._made()  # this one takes nothing any more
+                self._spent.set()
             raise
 
     def _made(self) -> Producer:
@@ -74,9 +76,17 @@ class DurableProducer:
     def _run(self) -> None:
         while not self._closing.is_set():
             self._producer.poll(_POLL_SECONDS)
-        purging: Any = self._producer  # whose types leave this out in older versions
-        purging.purge()
-        self._producer.poll(0)  # whoever waits is told
+            if self._spent.is_set():
+                self._spent.clear()
+                spent, self._producer = self._producer, self._made()
+                _give_up(spent)
+        _give_up(self._producer)
+
+
+def _give_up(producer: Producer) -> None:
+    """Whoever waits for a record is told that it is not known to be kept."""
+    producer.purge()
+    producer.flush(_FAREWELL_SECONDS)
 
 
 def _settle(kept: "asyncio.Future[int]", error: KafkaError | None, offset: int | None) -> None:

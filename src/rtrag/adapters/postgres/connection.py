@@ -4,12 +4,14 @@ import re
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from selectors import EVENT_READ, DefaultSelector
 from types import MappingProxyType
 from typing import Any, Final
 
 import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.pq import TransactionStatus
 
 from rtrag.domain.errors import ConfigurationError, RtragError, ServiceUnavailableError
 
@@ -180,7 +182,7 @@ class Reconnecting:
 
     async def get(self) -> Connection:
         """The open connection. Raises ConfigurationError or ServiceUnavailableError."""
-        if self._connection is None or self._connection.closed or self._connection.broken:
+        if self._connection is None or self._connection.closed or _ended(self._connection):
             await self.close()
             self._connection = await connect(self._url, self._settings)
         return self._connection
@@ -189,6 +191,17 @@ class Reconnecting:
         if self._connection is not None:
             await self._connection.close()
             self._connection = None
+
+
+def _ended(connection: Connection) -> bool:
+    """Whether the server has ended a connection that nobody uses: unasked, it says nothing but that."""
+    if connection.broken:
+        return True
+    if connection.pgconn.transaction_status != TransactionStatus.IDLE:
+        return False
+    with DefaultSelector() as selector:
+        selector.register(connection.fileno(), EVENT_READ)
+        return bool(selector.select(0))
 
 
 async def rows(
