@@ -91,4 +91,5 @@ $(VENV)/.installed-dev: requirements/dev.txt pyproject.toml | $(BIN)/python
 	$(INSTALL) --require-hashes -r requirements/dev.txt
 	$(LINK)
 	$(COMPILE_IMPORTED)
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -c "import confluent_kafka, qdrant_client, redis.asyncio"
 	@touch $@ $(VENV)/.installed-runtime

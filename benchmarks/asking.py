@@ -126,17 +126,26 @@ class Reader(Thread):
     """Keeps asking beside the writer, without tokens, and judges every result as soon as that can be done.
 
     Asked are sentences that stand (and must be found), sentences that are gone, and lines of current documents.
-    With ``through_kills`` it goes on when the server is away, and every third read carries the token of the newest
+    With ``through_kills`` it goes on when the server is away, and a share of the reads carries the token of the newest
     commit; else the first failed read ends it.
     """
 
-    def __init__(self, url: str, history: History, *, per_second: float, through_kills: bool = False) -> None:
+    def __init__(
+        self,
+        url: str,
+        history: History,
+        *,
+        per_second: float,
+        through_kills: bool = False,
+        tokens: float = 1 / 3,
+    ) -> None:
         super().__init__(name="reader", daemon=True)
         self.tally = Tally()
         self.present, self.gone = Sentences(), Sentences()
         self.failure: str | None = None
         self.url = url
         self._through_kills = through_kills
+        self._tokens = tokens if through_kills else 0.0
         self._history = history
         self._pause = 1 / per_second
         self._random = Random(1)
@@ -165,7 +174,7 @@ class Reader(Thread):
         if query is None:
             return
         floor, token = self._history.visible, None
-        if self._through_kills and self._random.random() < 1 / 3:
+        if self._tokens and self._random.random() < self._tokens:
             floor, token = self._history.last_sealed()
         # All sources in one response when something must be among them: pages of different moments prove nothing.
         size = PAGE_SIZE if expected is None else ALL_SOURCES

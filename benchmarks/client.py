@@ -56,13 +56,21 @@ class Client:
         except OSError as exc:
             self.close()
             raise ServerGoneError(f"{method} {path} at {self._address}: {exc}") from exc
-        return status, json.loads(content) if content else None
+        return status, _decoded(content)
 
     def _connect(self) -> socket.socket:
         if self._socket is None:
             self._socket = socket.create_connection(self._address, timeout=self._timeout)
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return self._socket
+
+
+def _decoded(content: bytes) -> Any:
+    """What a body holds: a server that is stopped in the middle of an answer says so in plain text."""
+    try:
+        return json.loads(content) if content else None
+    except ValueError:
+        return content.decode(errors="replace")
 
 
 def _read(connection: socket.socket) -> tuple[int, bytes]:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -152,6 +153,13 @@ def running(folder: Path, settings: Mapping[str, str] | None = None) -> Iterator
         yield instance
     finally:
         instance.stop()
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def kill(process: "subprocess.Popen[bytes]", folder: Path, *, postgres: bool) -> None:

@@ -9,7 +9,6 @@ that a second, fresh instance builds from the same rows. A reader asks throughou
 
 import argparse
 import asyncio
-import socket
 import subprocess
 import sys
 import tempfile
@@ -33,6 +32,7 @@ from benchmarks.instance import (
     Instance,
     InstanceFailedError,
     first_copy_rate,
+    free_port,
     kill,
     launch,
     prepare_database,
@@ -95,24 +95,10 @@ class PacedWriter(Thread):
                 with self._changed:
                     while self._allowed <= number:
                         self._changed.wait()
-                self._commit(batch)
+                self._writer.commit_through_kills(batch)
                 self.events += len(batch)
         except (psycopg.Error, ValueError) as exc:
             self.failure = f"the writer failed: {exc!r}"
-
-    def _commit(self, batch: Sequence[Event]) -> None:
-        """Try until it is committed; a connection lost in between leaves open whether it was, so look."""
-        lost = False
-        while True:
-            try:
-                if lost and self._writer.reconnect():
-                    return
-                self._writer.apply(batch)
-            except psycopg.OperationalError:
-                lost = True
-                time.sleep(0.05)
-            else:
-                return
 
 
 class Killer:
@@ -123,7 +109,7 @@ class Killer:
         self._random = Random(options.seed)
         self._folder = folder
         self._history = history
-        self.port = _free_port()
+        self.port = free_port()
 
     def cycle(self, instance: Instance, most: int, *, copied: bool) -> Instance:
         """The end of one life, perhaps some deaths at birth, and the next life; ``most`` kills in all."""
@@ -268,12 +254,6 @@ def _result(counts: Counts, events: int, reader: Reader) -> dict[str, Any]:
         "torn": reader.tally.counts["torn"],
         "missing": reader.tally.counts["missing"],
     }
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

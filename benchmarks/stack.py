@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import httpx
 import psycopg
 from benchmarks.instance import InstanceFailedError
+from confluent_kafka.admin import AdminClient
 
 from rtrag.entrypoints.stack import layout
 from rtrag.entrypoints.stack.postgres import SUPERUSER
@@ -126,9 +127,18 @@ def way(stack: Stack, tables: bytes | None = None) -> Iterator[Way]:
         yield Way(stack=stack, name=name, postgres_url=url)
     finally:
         httpx.delete(f"{stack.connect_url}/connectors/{name}", timeout=PATIENCE_SECONDS)
+        _delete_topics(stack, f"{name}.")
         with psycopg.connect(stack.postgres_url, autocommit=True) as admin:
             _drop_slot(admin, name)
             admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
+
+
+def _delete_topics(stack: Stack, prefix: str) -> None:
+    """A broker that was killed looks through every partition when it starts."""
+    client = AdminClient({"bootstrap.servers": stack.bootstrap_servers, "log_level": 0})
+    names = [name for name in client.list_topics(timeout=PATIENCE_SECONDS).topics if name.startswith(prefix)]
+    for deleted in client.delete_topics(names).values() if names else ():
+        deleted.result(PATIENCE_SECONDS)
 
 
 def _drop_slot(admin: "psycopg.Connection[tuple[object, ...]]", name: str) -> None:

@@ -101,6 +101,20 @@ class Writer:
         documents = tuple(f"{key}@{before}" for key in keys)
         return Commit(number=number, token=row[0], documents=documents, returned=returned)
 
+    def commit_through_kills(self, events: Sequence[Event]) -> None:
+        """Try until it is committed; a connection lost in between leaves open whether it was, so look."""
+        lost = False
+        while True:
+            try:
+                if lost and self.reconnect():
+                    return
+                self.apply(events)
+            except psycopg.OperationalError:
+                lost = True
+                time.sleep(0.05)
+            else:
+                return
+
     def _change(self, event: Event) -> list[Change]:
         version = self._execute(event)
         if event.operation == "delete":

@@ -28,6 +28,7 @@ class Running:
     captures: list[ScriptedCapture]
     bench: Bench = field(default_factory=Bench)
     tables: tuple[str, ...] = (TABLE,)
+    shared: bool = False
     index: InMemoryIndex = field(init=False)
 
     def __post_init__(self) -> None:
@@ -65,6 +66,7 @@ class Running:
             open_capture=self._open,
             source_name="postgres",
             tables=self.tables,
+            shared=self.shared,
         )
         self.engine = Engine(parts)
 

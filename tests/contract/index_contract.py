@@ -248,6 +248,16 @@ class IndexContract:
         assert await index.source("main") == source(2**60)
         assert await index.source("other") is None
 
+    async def test_chunks_are_found_by_the_positions_that_wrote_them(self, index: Index) -> None:
+        positions = [at(5), at(5, 1), at(6), at(2**40), at(1, epoch=2)]
+        points = tuple(chunk(number, position) for number, position in enumerate(positions))
+        await index.write([UpsertChunks(points=points)])
+        for above, upto in ((at(5), at(6)), (at(5, 1), at(2**40)), (at(6), at(9, epoch=3)), (at(7), at(8))):
+            pages = [page async for page in index.chunks_between(above, upto, 2)]
+            found = {point.id for page in pages for point in page}
+            assert found == {point.id for point in points if above < point.position <= upto}
+            assert all(point.dense is None for page in pages for point in page)
+
     async def test_the_state_of_a_source_never_falls_back(self, index: Index) -> None:
         newest = replace(source(7), epoch=3, current_at=datetime(2026, 5, 1, 12, tzinfo=UTC))
         for state in (source(5), newest, source(9), replace(newest, durable_lsn=6)):

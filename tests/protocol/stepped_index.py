@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 
 from rtrag.domain.document import DocumentKey
 from rtrag.domain.manifest import ChunkPoint, IndexState, Manifest, Operation, SourceState, TableState
+from rtrag.domain.position import Position
 from rtrag.domain.retrieval import Candidates, SearchRequest
 from rtrag.ports.index import Index, Records
 
@@ -106,6 +107,12 @@ class SteppedIndex:
 
     async def all_chunks(self, page: int = 500) -> AsyncIterator[Sequence[ChunkPoint]]:
         for points in [each async for each in self._index.all_chunks(page)]:
+            yield points
+
+    async def chunks_between(
+        self, above: Position, upto: Position, page: int = 500
+    ) -> AsyncIterator[Sequence[ChunkPoint]]:
+        for points in [each async for each in self._index.chunks_between(above, upto, page)]:
             yield points
 
     async def search(self, request: SearchRequest) -> Candidates:

@@ -4,12 +4,13 @@ import random
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from application_bench import TABLE
-from contract.qdrant_servers import LOCAL_MODE_WARNING, collection_on_server, local_client, needs_server
+from contract.qdrant_servers import LOCAL_MODE_WARNING, URL, collection_on_server, local_client
 from protocol import index_protocol_model as model
 from protocol.stepped_index import Stage
 from protocol.workers import DIMENSIONS, KEY, is_current, party
@@ -58,16 +59,25 @@ async def local_mode(_: Path) -> AsyncIterator[Index]:
 
 
 @asynccontextmanager
-async def server(_: Path) -> AsyncIterator[Index]:
-    async with collection_on_server() as settings, open_qdrant_index(settings, DIMENSIONS) as index:
+async def over_http(url: str, _: Path) -> AsyncIterator[Index]:
+    async with collection_on_server(url) as settings, open_qdrant_index(settings, DIMENSIONS) as index:
         yield index
 
 
 REAL = [
     edge,
     pytest.param(local_mode, marks=pytest.mark.filterwarnings(LOCAL_MODE_WARNING)),
-    pytest.param(server, marks=needs_server),
+    pytest.param(over_http, id="server" if URL else "stand-in"),
 ]
+
+
+@pytest.fixture
+def open_index(request: pytest.FixtureRequest) -> OpenIndex:
+    """How to open an index; over HTTP the one on the server or its stand-in, which is started when first needed."""
+    if request.param is over_http:
+        return partial(over_http, request.getfixturevalue("qdrant_url"))
+    given: OpenIndex = request.param
+    return given
 
 
 class WithoutCas(InMemoryIndex):
@@ -144,7 +154,7 @@ def counter_example(guard: model.Guard, number: int) -> tuple[model.Scenario, mo
     return scenario, found
 
 
-@pytest.mark.parametrize("open_index", [in_memory, *REAL])
+@pytest.mark.parametrize("open_index", [in_memory, *REAL], indirect=True)
 @pytest.mark.parametrize(("guard", "number"), FOUND)
 async def test_what_would_break_a_weaker_protocol_does_not_break_ours(
     tmp_path: Path, open_index: OpenIndex, guard: model.Guard, number: int
@@ -171,7 +181,7 @@ async def test_random_interleavings_keep_documents_whole_and_end_in_the_newest(n
         await wander(InMemoryIndex(), model.SCENARIOS[number], generator)
 
 
-@pytest.mark.parametrize("open_index", REAL)
+@pytest.mark.parametrize("open_index", REAL, indirect=True)
 @pytest.mark.parametrize("number", range(len(model.SCENARIOS)))
 async def test_random_interleavings_on_real_indexes(tmp_path: Path, open_index: OpenIndex, number: int) -> None:
     generator = random.Random(number)

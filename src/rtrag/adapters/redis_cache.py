@@ -31,6 +31,7 @@ Operation: TypeAlias = Literal["reads", "writes"]
 DEFAULT_PREFIX: Final = "rtrag:"
 _FORM: Final = b"\x01"  # of what is stored; another form under the same key is a miss
 _CHECK_BYTES: Final = 8
+_LOOK_SECONDS: Final = 1.0
 _URL_OPTIONS: Final = ("db", "ssl_")  # others would undo the limits below
 _FIX: Final = "write REDIS_URL as redis://HOST:6379/0, rediss://:PASSWORD@HOST:6379/0 (TLS), or unix:///PATH."
 _log = logging.getLogger(__name__)
@@ -90,6 +91,10 @@ class RedisCache:
     def apart(self, prefix: str, counters: CacheCounters | None = None) -> "RedisCache":
         """Another cache on the same connections, with keys and counters of its own."""
         return RedisCache(self._server, prefix, self._limits, counters or CacheCounters())
+
+    async def look(self) -> object:
+        """Ask the server for anything at all, so that ``available`` is true to the moment."""
+        return await self._server.ask("reads", lambda redis: redis.get(f"{self._prefix}start"))
 
     async def get(self, key: str) -> bytes | None:
         """The value; None if it is not there, or the server is not."""
@@ -197,13 +202,26 @@ async def open_redis_cache(
     redis = Redis(connection_pool=_pool(url, limits))
     cache = RedisCache(_Server(redis, place, limits), prefix, limits, counters or CacheCounters())
     try:
-        cache._count(await cache._server.ask("reads", lambda client: client.get(f"{prefix}start")))  # noqa: SLF001 - ours
-        yield cache
+        cache._count(await cache.look())  # noqa: SLF001 - ours
+        looking = asyncio.create_task(_look_when_away(cache), name="redis looked after")
+        try:
+            yield cache
+        finally:
+            looking.cancel()
+            await asyncio.gather(looking, return_exceptions=True)
     finally:
         try:
             await redis.connection_pool.disconnect()
         except (RedisError, OSError) as error:
             _log.info("redis_close server=%s cause=%r", place, str(error))
+
+
+async def _look_when_away(cache: RedisCache) -> None:
+    """Find out that a server is back even while nobody asks for anything; how often, its breaker decides."""
+    while True:
+        await asyncio.sleep(_LOOK_SECONDS)
+        if not cache.available:
+            await cache.look()
 
 
 def _pool(url: str, limits: RedisLimits) -> BlockingConnectionPool:

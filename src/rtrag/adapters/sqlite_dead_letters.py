@@ -60,6 +60,11 @@ class SqliteDeadLetters:
         self._writer = writer
         self._writing = asyncio.Lock()
 
+    @property
+    def trouble(self) -> str | None:
+        """See the port: nobody else writes them."""
+        return None
+
     async def put(self, letter: DeadLetter) -> None:
         """Keep the letter. Of two of one document the cause and payload of the higher position stay."""
         position = letter.position

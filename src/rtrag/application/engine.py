@@ -14,7 +14,7 @@ from rtrag.application.copying import Copier
 from rtrag.application.freshness import Freshness
 from rtrag.application.gate import FreshnessGate
 from rtrag.application.ingest import Ingest, Monitor
-from rtrag.application.orphans import sweep_orphans
+from rtrag.application.orphans import sweep_orphans, sweep_recent_orphans
 from rtrag.application.refresh import Refresh
 from rtrag.application.status import Phase
 from rtrag.domain.document import DocumentKey
@@ -28,11 +28,12 @@ CATCH_UP_SECONDS = 5.0
 FIRST_DELAY_SECONDS = 0.1
 RECONNECT_SECONDS = 10.0
 COMPACTION_SECONDS = 30.0
+ORPHANS_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """What the engine drives."""
+    """What the engine drives. ``shared`` when other processes write the index as well."""
 
     index: Index
     ingest: Ingest
@@ -47,6 +48,7 @@ class Parts:
     tables: tuple[str, ...]
     compact: Callable[[], Awaitable[None]] | None = None
     withdrawn: Sequence[DocumentKey] = ()
+    shared: bool = False
 
 
 class Engine:
@@ -118,6 +120,7 @@ class Engine:
                 asyncio.create_task(parts.clean_up.run(), name="clean up"),
                 asyncio.create_task(self._become_current(capture), name="become current"),
                 asyncio.create_task(self._compact(), name="compact"),
+                asyncio.create_task(self._sweep_recent(opening.state), name="sweep orphans"),
                 asyncio.create_task(parts.ingest.run(capture, self._stop), name="ingest"),
             ]
             try:
@@ -204,6 +207,22 @@ class Engine:
             if state.floor is not None and state.swept != state.floor:
                 # Below the floor of a copy lies little: what was deleted while nobody looked.
                 self._parts.clean_up.request(state, hide=state.floor.lsn > 0)
+
+    async def _sweep_recent(self, state: SourceState) -> None:
+        """Where processes share the index: sweep what one that was killed has left, as far as changes are durable."""
+        swept = state.position
+        while self._parts.shared:
+            await asyncio.sleep(ORPHANS_SECONDS)
+            durable = Position(state.epoch, self._parts.freshness.durable_lsn, 0)
+            if durable <= swept:
+                continue
+            try:
+                await sweep_recent_orphans(self._parts.index, swept, durable)
+            except TransientError as error:
+                self._problems.set("orphans", f"What a crash may have left cannot be removed, retrying: {error}")
+                continue
+            self._problems.clear("orphans")
+            swept = durable
 
     async def _compact(self) -> None:
         while self._parts.compact is not None:

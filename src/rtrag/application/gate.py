@@ -107,8 +107,9 @@ class FreshnessGate:
         manifest = records.manifests.get(token.key)
         if manifest is None or manifest.position.epoch < self._freshness.epoch:
             return False
-        # A row read apart from the stream may stand above the token without the write: then a barrier decides.
-        return manifest.position.lsn > token.lsn and manifest.position.ordinal >= 0
+        # A token is where the log ended before the change, so the change itself may stand exactly there. A row read
+        # apart from the stream may stand above the token without the write: then a barrier decides.
+        return manifest.position.lsn >= token.lsn and manifest.position.ordinal >= 0
 
     async def _through_barrier(self, deadline: float) -> bool:
         if self._source is None:

@@ -136,7 +136,7 @@ class ReadingOperations:
         """How far the index is, as its writers have told; counters are those of this process."""
         watched, freshness = self._watched, self._watched.freshness
         problems = watched.problems.all()
-        silent = () if watched.follower.warning is None else (watched.follower.warning,)
+        warnings = [text for text in (watched.follower.warning, watched.letters.trouble) if text is not None]
         return PipelineStatus(
             phase="starting" if problems else "live",
             ready=not problems,
@@ -152,7 +152,7 @@ class ReadingOperations:
             slot={},
             totals={**watched.totals.snapshot(), **self._common.cache_counts()},
             model=self._common.model,
-            warnings=(*silent, *self._common.cache_warnings()),
+            warnings=(*warnings, *self._common.cache_warnings()),
         )
 
     def stages(self, seconds: float) -> Mapping[Stage, Times]:  # noqa: ARG002 - see services.Operations

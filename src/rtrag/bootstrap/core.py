@@ -18,7 +18,7 @@ from rtrag.application.services import Collection
 from rtrag.application.totals import Totals
 from rtrag.application.vectors import VectorSupply
 from rtrag.bootstrap.models import open_embedder, open_generator
-from rtrag.bootstrap.stores import Caches, OpenIndex, open_caches, open_index, open_letters
+from rtrag.bootstrap.stores import Caches, OpenIndex, letters_opening, open_caches, open_index
 from rtrag.config import Settings
 from rtrag.domain.chunk import ChunkingIdentity
 from rtrag.domain.chunking import CHUNKER_VERSION, detect_format, header_fields, split
@@ -64,8 +64,11 @@ class Core:
         return tuple(self.composer.mappings)
 
 
-async def open_core(stack: AsyncExitStack, settings: Settings) -> Core:
-    """Open everything that both paths need; the stack closes it. Raises ConfigurationError."""
+async def open_core(stack: AsyncExitStack, settings: Settings, letters: DeadLetters | None = None) -> Core:
+    """Open everything that both paths need; the stack closes it. Raises ConfigurationError.
+
+    ``letters`` are used in place of those that are configured.
+    """
     data = settings.data_folder
     _make_folder(data)
     collections = {collection.name: collection for collection in settings.mapped_collections()}
@@ -82,7 +85,8 @@ async def open_core(stack: AsyncExitStack, settings: Settings) -> Core:
         url = settings.postgres_url.get_secret_value()
     opened = await open_index(stack, settings, embedder.dimensions, embedder.model_id)
     index = opened.index
-    letters = await open_letters(stack, settings)
+    if letters is None:
+        letters = await stack.enter_async_context(letters_opening(settings)())
     freshness = Freshness()
     return Core(
         settings=settings,

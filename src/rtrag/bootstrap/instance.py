@@ -8,12 +8,14 @@ from typing import Literal, TypeAlias
 
 from rtrag.application.engine import Engine
 from rtrag.application.following import Follower
+from rtrag.application.letters_in_time import LettersInTime
 from rtrag.application.problems import Problems
 from rtrag.application.services import Services
 from rtrag.bootstrap.core import SOURCE, check_identity, open_core
 from rtrag.bootstrap.services import open_reading_services, open_services
+from rtrag.bootstrap.stores import letters_opening
 from rtrag.bootstrap.workers import Worker, workers
-from rtrag.config import Settings
+from rtrag.config import QdrantIndex, Settings
 
 Role: TypeAlias = Literal["all", "update", "query"]
 DRAIN_SECONDS = 30.0
@@ -29,8 +31,9 @@ async def open_instance(settings: Settings, role: Role = "all") -> AsyncIterator
     acknowledged. Raises ConfigurationError, and ServiceUnavailableError where a server of the index is away.
     """
     async with AsyncExitStack() as stack:
-        core = await open_core(stack, settings)
-        if role == "query" and core.opened.shared:
+        if role == "query" and isinstance(settings.index, QdrantIndex):
+            letters = LettersInTime(letters_opening(settings))
+            core = await open_core(stack, settings, letters)
             follower = Follower(
                 index=core.index,
                 freshness=core.freshness,
@@ -41,11 +44,13 @@ async def open_instance(settings: Settings, role: Role = "all") -> AsyncIterator
             )
             services = await open_reading_services(stack, core, follower)
             await follower.look()
-            following = asyncio.create_task(follower.run(), name="follow the index")
-            following.add_done_callback(lambda task: _tell_end(task, core.monitor.problems))
-            stack.push_async_callback(_cancel, following)
+            for beside, name in ((follower.run(), "follow the index"), (letters.run(), "dead letters")):
+                task = asyncio.create_task(beside, name=name)
+                task.add_done_callback(lambda ended: _tell_end(ended, core.monitor.problems))
+                stack.push_async_callback(_cancel, task)
             yield services
             return
+        core = await open_core(stack, settings)
         await check_identity(core)
         group = workers(core)
         services = await open_services(stack, core, group)
@@ -72,7 +77,9 @@ async def _started(engine: Engine, running: "asyncio.Task[None]") -> None:
 
 def _tell_end(task: "asyncio.Task[None]", problems: Problems) -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
-        problems.set("engine", f"Indexing has stopped and needs a restart: {type(error).__name__}: {error}")
+        problems.set(
+            task.get_name(), f"{task.get_name()} has stopped; restart this service: {type(error).__name__}: {error}"
+        )
 
 
 async def _drain(group: tuple[Worker, ...], running: list["asyncio.Task[None]"]) -> None:

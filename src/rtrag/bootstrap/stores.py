@@ -1,8 +1,9 @@
 """What keeps data, as it is configured: the index, the dead letters, the caches."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 
 from rtrag.adapters.layered_cache import LayeredCache
 from rtrag.adapters.memory_cache import MemoryCache
@@ -64,15 +65,15 @@ async def open_index(stack: AsyncExitStack, settings: Settings, dimensions: int,
     return OpenIndex(index=edge, shared=False, place=f"folder {folder}", compact=compact, withdrawn=edge.withdrawn)
 
 
-async def open_letters(stack: AsyncExitStack, settings: Settings) -> DeadLetters:
-    """The dead letters: in Kafka where the changes come from there, else in a file."""
+def letters_opening(settings: Settings) -> Callable[[], AbstractAsyncContextManager[DeadLetters]]:
+    """How to open the dead letters: in Kafka where the changes come from there, else in a file."""
     source = settings.source
     if isinstance(source, KafkaSource):
         with needs_extra("The source `kafka`"):
             from rtrag.adapters.kafka.letters import open_kafka_dead_letters  # noqa: PLC0415 - its libraries are an extra
         servers = settings.kafka_bootstrap_servers or ""
-        return await stack.enter_async_context(open_kafka_dead_letters(servers, source.options, source.topic_prefix))
-    return await stack.enter_async_context(open_sqlite_dead_letters(settings.data_folder / "dead_letters.sqlite"))
+        return partial(open_kafka_dead_letters, servers, source.options, source.topic_prefix)
+    return partial(open_sqlite_dead_letters, settings.data_folder / "dead_letters.sqlite")
 
 
 async def open_caches(stack: AsyncExitStack, settings: Settings) -> Caches:

@@ -12,7 +12,7 @@ from rtrag.domain.position import format_lsn, parse_lsn
 class FreshnessToken:
     """A position that a query must have passed.
 
-    With a key it is satisfied when that document's manifest stands above ``lsn``, in any process; without one
+    With a key it is satisfied when that document's manifest stands at or above ``lsn``, in any process; without one
     when everything committed at or before ``lsn`` is visible. Text forms: ``public.documents/doc-1@16/B374D848``
     and ``16/B374D848``.
     """

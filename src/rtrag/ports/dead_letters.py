@@ -28,6 +28,11 @@ class DeadLetter:
 class DeadLetters(Protocol):
     """A durable set of open letters by document key."""
 
+    @property
+    def trouble(self) -> str | None:
+        """Why letters of other processes may be missing at the moment, in words; None as a rule."""
+        ...
+
     async def put(self, letter: DeadLetter) -> None:
         """Keep a letter, durably, before returning. An open one of the document is replaced: ``attempts`` add
         up and ``first_failed`` stays.

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from rtrag.domain.document import DocumentKey
 from rtrag.domain.manifest import ChunkPoint, IndexState, Manifest, Operation, SourceState, TableState
+from rtrag.domain.position import Position
 from rtrag.domain.retrieval import Candidates, SearchRequest
 
 
@@ -70,6 +71,10 @@ class IndexScan(Protocol):
 
     def all_chunks(self, page: int = 500) -> AsyncIterator[Sequence[ChunkPoint]]:
         """All chunk points, listed or not, with vectors, in pages."""
+        ...
+
+    def chunks_between(self, above: Position, upto: Position, page: int = 500) -> AsyncIterator[Sequence[ChunkPoint]]:
+        """The chunk points of positions above the one, up to the other, without vectors, in pages, in no order."""
         ...
 
     async def tables(self) -> Sequence[TableState]:

@@ -14,6 +14,11 @@ class ListDeadLetters:
     def __init__(self) -> None:
         self.letters: dict[DocumentKey, DeadLetter] = {}
 
+    @property
+    def trouble(self) -> str | None:
+        """See the port: nobody else writes them."""
+        return None
+
     async def put(self, letter: DeadLetter) -> None:
         standing = self.letters.get(letter.key)
         if standing is not None:

@@ -24,6 +24,7 @@ from rtrag.domain.manifest import (
     TableState,
     UpsertChunks,
 )
+from rtrag.domain.position import Position
 from rtrag.domain.retrieval import Candidates, SearchRequest
 from rtrag.ports.index import Records
 
@@ -93,6 +94,14 @@ class InMemoryIndex:
     async def all_chunks(self, page: int = 500) -> AsyncIterator[Sequence[ChunkPoint]]:
         """See ``IndexScan.all_chunks``."""
         found = list(self._chunks.values())
+        for start in range(0, len(found), page):
+            yield found[start : start + page]
+
+    async def chunks_between(
+        self, above: Position, upto: Position, page: int = 500
+    ) -> AsyncIterator[Sequence[ChunkPoint]]:
+        """See ``IndexScan.chunks_between``."""
+        found = [replace(point, dense=None) for point in self._chunks.values() if above < point.position <= upto]
         for start in range(0, len(found), page):
             yield found[start : start + page]
 

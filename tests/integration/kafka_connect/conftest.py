@@ -1,6 +1,5 @@
 """A real Kafka Connect with Debezium, and a database of its own for each test."""
 
-import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from uuid import uuid4
 import httpx
 import psycopg
 import pytest
+from benchmarks.stack import Stack as Addresses
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 FILE = Path(__file__).parents[3] / "debezium" / "connector-config.json"
@@ -40,25 +40,9 @@ class Place:
         return [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
 
 
-@pytest.fixture(scope="session")
-def connect_url() -> str:
-    """Given by RTRAG_TEST_CONNECT_URL; without one, these tests are left out."""
-    found = os.environ.get("RTRAG_TEST_CONNECT_URL")
-    if not found:
-        pytest.skip("RTRAG_TEST_CONNECT_URL names no Kafka Connect (such as the one of `rtrag stack up`)")
-    return found
-
-
-@pytest.fixture(scope="session")
-def postgres_url() -> str:
-    found = os.environ.get("RTRAG_TEST_CONNECT_POSTGRES_URL")
-    if not found:
-        pytest.skip("RTRAG_TEST_CONNECT_POSTGRES_URL names no PostgreSQL that this Kafka Connect reaches")
-    return found
-
-
 @pytest.fixture
-async def place(connect_url: str, postgres_url: str) -> AsyncIterator[Place]:
+async def place(stack_addresses: Addresses) -> AsyncIterator[Place]:
+    connect_url, postgres_url = stack_addresses.connect_url, stack_addresses.postgres_url
     name = f"connect_{uuid4().hex[:10]}"
     url = make_conninfo(postgres_url, dbname=name)
     await run(postgres_url, f"CREATE DATABASE {name}", f"CREATE ROLE {name} LOGIN REPLICATION PASSWORD '{name}'")

@@ -150,9 +150,9 @@ async def test_another_process_finds_what_was_written_with_a_new_field(engine: E
     ],
     ids=["scalar on disk", "turbo", "no graph"],
 )
-async def test_every_way_to_store_it_works_on_a_server(settings: QdrantSettings) -> None:
+async def test_every_way_to_store_it_works_on_a_server(qdrant_url: str, settings: QdrantSettings) -> None:
     async with (
-        collection_on_server(settings) as placed,
+        collection_on_server(qdrant_url, settings) as placed,
         open_qdrant_index(placed, DIMENSIONS) as index,
     ):
         point = chunk(1, at(1))

@@ -1,7 +1,8 @@
 """Writers that contend for the same points, and random writes held against the index in memory.
 
-On the client's local mode the writers share a client, and take turns at each request; where ``QDRANT_URL`` names a
-server they are really at once, each with a connection of its own.
+On the client's local mode the writers share a client, and take turns at each request. Over HTTP each has a connection
+of its own: they are really at once on the server that ``QDRANT_URL`` names; on the stand-in that is there where it
+names none, requests arrive at once and are applied one at a time.
 """
 
 import asyncio
@@ -17,7 +18,7 @@ from qdrant_client import AsyncQdrantClient
 
 from contract.index_contract import DIMENSIONS, KEY, OTHER, at, chunk, chunk_id, manifest
 from contract.qdrant_engine import EngineClient
-from contract.qdrant_servers import LOCAL_MODE_WARNING, collection_on_server, local_client, needs_server
+from contract.qdrant_servers import LOCAL_MODE_WARNING, URL, collection_on_server, local_client
 from rtrag.adapters.qdrant.server import QdrantIndex, open_qdrant_index
 from rtrag.adapters.qdrant.server_settings import QdrantSettings
 from rtrag.domain.manifest import (
@@ -56,7 +57,7 @@ class TakingTurns:
         return later
 
 
-@pytest.fixture(params=["local", pytest.param("server", marks=needs_server)])
+@pytest.fixture(params=["local", "server" if URL else "stand-in"])
 async def writers(request: pytest.FixtureRequest) -> AsyncIterator[Sequence[QdrantIndex]]:
     async with AsyncExitStack() as stack:
         client: Any = None
@@ -64,7 +65,8 @@ async def writers(request: pytest.FixtureRequest) -> AsyncIterator[Sequence[Qdra
             client = TakingTurns(await stack.enter_async_context(local_client()))
             settings = QdrantSettings(url=":memory:")
         else:
-            settings = await stack.enter_async_context(collection_on_server())
+            url: str = request.getfixturevalue("qdrant_url")
+            settings = await stack.enter_async_context(collection_on_server(url))
         yield [
             await stack.enter_async_context(open_qdrant_index(settings, DIMENSIONS, client=client))
             for _ in range(WRITERS)

@@ -17,12 +17,12 @@ import psycopg
 import pytest
 from confluent_kafka import Consumer
 
+from integration.stack_under_test import ROOT, new_stack, stack_folder
 from rtrag.entrypoints.cli.errors import CommandError
 from rtrag.entrypoints.stack import process
 from rtrag.entrypoints.stack.layout import HOST, PORTS, Stack
 from rtrag.entrypoints.stack.topics import Topic, cluster, create_topics
 
-ROOT = Path(__file__).parents[3]
 TOPIC = "rag.1.public.documents"
 CONNECTOR = {
     "connector.class": "io.debezium.connector.postgresql.PostgresConnector",
@@ -49,6 +49,7 @@ class Native:
 
     stack: Stack
     shape: tuple[str, ...] = ()
+    mark: str = field(default_factory=lambda: uuid4().hex[:8])  # of this run's keys: a stack may have seen others
     seen: dict[str, None] = field(default_factory=dict)
 
     def run(self, command: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
@@ -57,7 +58,7 @@ class Native:
         return subprocess.run(given, cwd=ROOT, capture_output=True, text=True, check=False, timeout=600)
 
     def up(self) -> None:
-        done = self.run("up", "--port-offset", str(self.stack.port_offset), *self.shape)
+        done = self.run("up", "--no-services", "--port-offset", str(self.stack.port_offset), *self.shape)
         assert done.returncode == 0, done.stderr
 
     def parts(self) -> dict[str, dict[str, Any]]:
@@ -71,11 +72,15 @@ class Native:
         with psycopg.connect(
             host=HOST, port=self.stack.port("postgres"), user="rag_user", password="rag_pass", dbname="rag_db"
         ) as connection:
-            connection.execute("INSERT INTO documents (id, content) VALUES (%s, 'text')", (key,))
+            connection.execute("INSERT INTO documents (id, content) VALUES (%s, 'text')", (f"{key} {self.mark}",))
 
     def connect(self) -> None:
         url = f"http://{self.stack.address('connect')}/connectors/documents/config"
         httpx.put(url, json=CONNECTOR, timeout=30.0, trust_env=False).raise_for_status()
+
+    def disconnect(self) -> None:
+        url = f"http://{self.stack.address('connect')}/connectors/documents"
+        httpx.delete(url, timeout=30.0, trust_env=False).raise_for_status()
 
     def await_event(self, key: str) -> None:
         """Until the document's event is in the topic, read from its beginning by a group of its own."""
@@ -91,7 +96,12 @@ class Native:
         consumer.subscribe([TOPIC])
         seen = self.seen
         try:
-            until(lambda: key in seen, "the event is in the topic", poll=lambda: note(consumer, seen), seconds=90)
+            until(
+                lambda: f"{key} {self.mark}" in seen,
+                "the event is in the topic",
+                poll=lambda: note(consumer, seen),
+                seconds=90,
+            )
         finally:
             consumer.close()
 
@@ -115,32 +125,26 @@ def until(reached: Callable[[], bool], what: str, *, poll: Callable[[], object] 
         poll()
 
 
-def free_offset() -> int:
-    """An offset at which nobody listens on any of the ports."""
-    offsets = range(3000, 23000, 1000)
-    return next(o for o in offsets if not any(process.listener(HOST, port + o) for port in PORTS.values()))
-
-
-def require_programs() -> None:
-    if not os.environ.get("RTRAG_TEST_STACK"):
-        pytest.skip("RTRAG_TEST_STACK=1 starts whole stacks, three minutes, and installs what they need")
-
-
 @pytest.fixture(scope="module", params=["kraft", "zookeeper"])
-def native(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Native]:
-    """A stack of each shape that has been started, with a connector for the documents."""
-    require_programs()
-    zookeeper = request.param == "zookeeper"
-    data = tmp_path_factory.mktemp("stack")
-    stack = Stack(root=ROOT, data=data, port_offset=free_offset(), zookeeper=zookeeper)
-    found = Native(stack, ("--zookeeper",) if zookeeper else ())
-    try:
-        found.up()
-        found.connect()
-        yield found
-    finally:
-        done = found.run("down", "--wipe")
-        assert done.returncode == 0, done.stderr
+def native(request: pytest.FixtureRequest, jars: Path) -> Iterator[Native]:
+    """The session's stack, and one with ZooKeeper, each with a connector for the documents."""
+    if request.param == "kraft":
+        native = Native(request.getfixturevalue("running_stack"))
+        native.connect()
+        yield native
+        native.disconnect()
+        return
+    if not os.environ.get("RTRAG_TEST_ZOOKEEPER"):
+        pytest.skip("RTRAG_TEST_ZOOKEEPER=1 starts a second stack, with ZooKeeper")
+    with stack_folder() as data:
+        native = Native(new_stack(data, jars, zookeeper=True), ("--zookeeper",))
+        try:
+            native.up()
+            native.connect()
+            yield native
+        finally:
+            done = native.run("down", "--wipe")
+            assert done.returncode == 0, done.stderr
 
 
 def test_every_part_is_healthy_and_a_change_becomes_an_event(native: Native) -> None:
@@ -209,8 +213,8 @@ def test_a_topic_that_the_broker_refuses_is_an_error_with_its_cause(native: Nati
 
 def test_a_stack_keeps_its_shape_and_its_ports(native: Native) -> None:
     other = "--kraft" if native.stack.zookeeper else "--zookeeper"
-    assert native.run("up", other).returncode == 2
-    moved = native.run("up", "--port-offset", "1")
+    assert native.run("up", "--no-services", other).returncode == 2
+    moved = native.run("up", "--no-services", "--port-offset", "1")
     assert moved.returncode == 2
     assert "rtrag stack down" in moved.stderr
 

@@ -11,7 +11,15 @@ from application_bench import TABLE, Bench, key, upsert
 from engine_bench import Running
 from rtrag.domain.document import DocumentKey
 from rtrag.domain.errors import ConfigurationError, SourceInterruptedError
-from rtrag.domain.manifest import Manifest, PutTableState, SourceState, SwitchManifest, TableState
+from rtrag.domain.manifest import (
+    ChunkPoint,
+    Manifest,
+    PutTableState,
+    SourceState,
+    SwitchManifest,
+    TableState,
+    UpsertChunks,
+)
 from rtrag.domain.position import Position
 from rtrag.ports.changes import Capture
 from rtrag.testing.source import ScriptedCapture, ScriptedSource
@@ -93,6 +101,24 @@ async def test_what_a_new_epoch_of_the_stream_does_not_bring_again_is_hidden_onc
         await running.until(lambda: key("gone") not in running.index._manifests)
         assert await bench.content("kept") == "text of the new epoch"
         assert (await running.index.records((), (TABLE,))).tables[TABLE].copied_epoch == 2
+
+
+async def test_what_a_killed_worker_has_left_in_a_shared_index_is_swept_once_later_changes_are_durable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("rtrag.application.engine.ORPHANS_SECONDS", 0.01)
+    source = ScriptedSource()
+    running = Running([ScriptedCapture(source)], shared=True)
+    async with running.run():
+        await running.until(lambda: running.engine.phase == "live")
+        left = ChunkPoint(
+            id="00000000-0000-4000-8000-000000000001", key=key("a"), text="left", title="", heading_path=(),
+            kind="body", filterable={}, position=Position(1, 20, 0), dense=None,
+        )  # fmt: skip
+        await running.index.write([UpsertChunks(points=(left,))])
+        source.commit(30, upsert(30, "a", "newer"))
+        await running.until(lambda: left.id not in running.index._chunks)
+        assert await running.bench.content("a") == "newer"
 
 
 async def test_a_stream_that_breaks_off_at_once_is_opened_again_with_growing_delays() -> None:

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Final, TypeVar
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
 
+from rtrag.adapters.kafka.clients import Complaints, made
 from rtrag.adapters.kafka.errors import NOT_OURS, error_of, failure_of, removed
 from rtrag.adapters.kafka.messages import record_of
 from rtrag.adapters.kafka.progress import Offsets, Partition
@@ -29,6 +30,12 @@ ROOM_BYTES: Final = 16_000_000
 POLL_SECONDS: Final = 0.1
 REQUEST_SECONDS: Final = 10.0
 _AT_ONCE: Final = 500
+_DEFAULTS: Final[Mapping[str, int]] = {
+    "session.timeout.ms": 10_000,  # so long nobody reads the partitions of a member that was killed
+    "fetch.wait.max.ms": 100,
+    "fetch.queue.backoff.ms": 20,
+    "queued.max.messages.kbytes": 32_768,
+}
 _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 
@@ -50,7 +57,7 @@ class GroupConsumer:
         self._settings = settings
         self._on_revoked = on_revoked
         self._loop = asyncio.get_running_loop()
-        self._consumer = Consumer(_configuration(settings, self._log_error))
+        self._consumer = _made(settings)
         self._lock = threading.Lock()
         self._waiting: deque[RawRecord] = deque()
         self._bytes = 0
@@ -221,9 +228,6 @@ class GroupConsumer:
         self._closing.set()
         self._loop.call_soon_threadsafe(self._arrived.set)
 
-    def _log_error(self, error: KafkaError) -> None:
-        _log.warning("kafka_error code=%s detail=%r", error.name(), error.str())
-
 
 def _answer(asked: "Future[_T]", call: Callable[[], _T]) -> None:
     if not asked.set_running_or_notify_cancel():
@@ -236,20 +240,14 @@ def _answer(asked: "Future[_T]", call: Callable[[], _T]) -> None:
         asked.set_exception(ServiceUnavailableError(f"The connection to Kafka is closed: {exc}"))
 
 
-def _configuration(settings: ConsumerSettings, log: Callable[[KafkaError], None]) -> dict[str, object]:
-    return {
-        "client.id": "rtrag",
-        "session.timeout.ms": 10_000,  # so long nobody reads the partitions of a member that was killed
-        "fetch.wait.max.ms": 100,
-        "fetch.queue.backoff.ms": 20,
-        "queued.max.messages.kbytes": 32_768,
-        **settings.options,
-        "bootstrap.servers": settings.bootstrap_servers,
+def _made(settings: ConsumerSettings) -> Consumer:
+    own = {
         "group.id": settings.group,
         "partition.assignment.strategy": "cooperative-sticky",
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,
         "auto.offset.reset": "error",  # where nothing was told, reading begins at the beginning: see _assign
         "allow.auto.create.topics": False,
-        "error_cb": log,
     }
+    options = {**_DEFAULTS, **settings.options}
+    return made(Consumer, settings.bootstrap_servers, options, own, Complaints("the consumer"))

@@ -51,6 +51,8 @@ class KafkaDeadLetters:
         self.topic = topic
         self.foreign = 0
         """How many records of the topic are no letters."""
+        self.trouble: str | None = None
+        """See the port."""
         self._largest = min(largest, LARGEST_BYTES)
         self._patience = patience
         self._view = LetterView()
@@ -114,10 +116,12 @@ class KafkaDeadLetters:
             await asyncio.sleep(_WATCH_SECONDS)
             try:
                 await topic.check(identity)
-            except ServiceUnavailableError:
+            except ServiceUnavailableError as error:
+                self.trouble = f"Dead letters of other processes may be missing: {error}"
                 continue
             except ConfigurationError as error:
                 self._follower.fail(error)
+            self.trouble = None
 
     def _seen(self) -> LetterView:
         if self._follower.failure is not None:

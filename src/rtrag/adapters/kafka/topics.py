@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from confluent_kafka import KafkaException, TopicPartition, admin
 
+from rtrag.adapters.kafka.clients import Complaints, made
 from rtrag.adapters.kafka.errors import MISSING_TOPIC, error_of
 from rtrag.adapters.kafka.progress import Partition
 from rtrag.domain.errors import ServiceUnavailableError
@@ -18,7 +19,7 @@ class TopicEnds:
     """Asks over a connection of its own: on a consumer's, a request waits behind the fetch that waits for records."""
 
     def __init__(self, bootstrap_servers: str, options: Mapping[str, str | int | float | bool]) -> None:
-        self._admin = _ADMIN.AdminClient({**options, "bootstrap.servers": bootstrap_servers})
+        self._admin = made(_ADMIN.AdminClient, bootstrap_servers, options, {}, Complaints("the ends of topics"))
 
     async def of(self, topics: Sequence[str]) -> Mapping[Partition, tuple[int, int]]:
         """First and next offset of every partition. Raises ServiceUnavailableError."""

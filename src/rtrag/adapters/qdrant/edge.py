@@ -13,17 +13,29 @@ from qdrant_edge import Filter
 from rtrag.adapters.qdrant import edge_shards
 from rtrag.adapters.qdrant.compaction import CompactionResult, compact_chunks
 from rtrag.adapters.qdrant.edge_errors import engine_errors
+from rtrag.adapters.qdrant.edge_filters import number
 from rtrag.adapters.qdrant.edge_folder import EdgeFolder, locked
 from rtrag.adapters.qdrant.edge_repair import withdraw_torn_manifests
 from rtrag.adapters.qdrant.edge_search import EdgeSearch
 from rtrag.adapters.qdrant.edge_state import EdgeState
 from rtrag.adapters.qdrant.edge_write import EdgeWriter
 from rtrag.adapters.qdrant.lexical import Lexical, LexicalSettings
-from rtrag.adapters.qdrant.points import KIND, MANIFEST_KINDS, TABLE, chunk_point, manifest_of, source_of, table_of
+from rtrag.adapters.qdrant.points import (
+    KIND,
+    MANIFEST_KINDS,
+    PLACE,
+    TABLE,
+    chunk_point,
+    manifest_of,
+    place,
+    source_of,
+    table_of,
+)
 from rtrag.domain.chunk import manifest_id, source_id, table_id
 from rtrag.domain.document import DocumentKey
 from rtrag.domain.errors import RtragError
 from rtrag.domain.manifest import ChunkPoint, IndexState, Manifest, Operation, SourceState, TableState
+from rtrag.domain.position import Position
 from rtrag.domain.retrieval import Candidates, SearchRequest
 from rtrag.ports.index import Records
 
@@ -151,6 +163,21 @@ class EdgeIndex:
             if collected and (offset is None or len(collected) >= page):
                 yield collected
                 collected = []
+            if offset is None:
+                return
+            await asyncio.sleep(0)
+
+    async def chunks_between(
+        self, above: Position, upto: Position, page: int = 500
+    ) -> AsyncIterator[Sequence[ChunkPoint]]:
+        """See ``IndexScan.chunks_between``."""
+        match = Filter(must=[number(PLACE, gte=place(above), lte=place(upto))])
+        offset: str | None = None
+        while True:
+            with engine_errors("look for chunks written lately"):
+                found, offset = edge_shards.scroll(self._state.chunks, offset, page, match=match)
+            points = [_chunk(point) for point in found]
+            yield [point for point in points if above < point.position <= upto]
             if offset is None:
                 return
             await asyncio.sleep(0)

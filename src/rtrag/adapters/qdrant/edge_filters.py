@@ -18,6 +18,11 @@ def search_filter(request: SearchRequest, indexed: Collection[str]) -> Filter | 
     return SearchRules(_DIALECT, indexed).filter(request)
 
 
+def number(field: str, **bounds: float) -> FieldCondition:
+    """The field holds a number within these bounds: ``lt``, ``lte``, ``gt``, ``gte``."""
+    return FieldCondition(key=path(field), range=RangeFloat(**bounds))
+
+
 class _EdgeDialect:
     """Implements ``search_rules.Dialect``."""
 
@@ -25,7 +30,7 @@ class _EdgeDialect:
         return keyword(field, values)
 
     def number(self, field: str, **bounds: float) -> FieldCondition:
-        return FieldCondition(key=path(field), range=RangeFloat(**bounds))
+        return number(field, **bounds)
 
     def empty(self, field: str) -> IsEmptyCondition:
         return IsEmptyCondition(key=path(field))

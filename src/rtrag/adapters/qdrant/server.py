@@ -12,10 +12,10 @@ from qdrant_client import AsyncQdrantClient
 from qdrant_client.models import Filter, ReadConsistencyType, Record
 
 from rtrag.adapters.qdrant.lexical import Lexical
-from rtrag.adapters.qdrant.points import KIND, MANIFEST_KINDS, RECORD, TABLE, manifest_of, source_of
+from rtrag.adapters.qdrant.points import KIND, MANIFEST_KINDS, PLACE, RECORD, TABLE, manifest_of, place, source_of
 from rtrag.adapters.qdrant.server_collection import OpenCollection, open_collection
 from rtrag.adapters.qdrant.server_errors import ServerErrors
-from rtrag.adapters.qdrant.server_guards import empty, one_of
+from rtrag.adapters.qdrant.server_guards import empty, number, one_of
 from rtrag.adapters.qdrant.server_points import DENSE, ChunkPoints, read_chunk, stored_payload, table_state
 from rtrag.adapters.qdrant.server_search import ServerSearch
 from rtrag.adapters.qdrant.server_settings import DEFAULT_PORT, QdrantSettings
@@ -24,6 +24,7 @@ from rtrag.domain.chunk import manifest_id, source_id, table_id
 from rtrag.domain.document import DocumentKey
 from rtrag.domain.errors import ConfigurationError
 from rtrag.domain.manifest import ChunkPoint, IndexState, Manifest, Operation, SourceState, TableState
+from rtrag.domain.position import Position
 from rtrag.domain.retrieval import Candidates, SearchRequest
 from rtrag.ports.index import Records
 
@@ -131,6 +132,15 @@ class QdrantIndex:
         """See ``IndexScan.all_chunks``."""
         async for found in self._walk("walk over the chunks", Filter(must=[empty(KIND)]), page, vectors=[DENSE]):
             yield [read_chunk(point.payload, point.vector) for point in found]
+
+    async def chunks_between(
+        self, above: Position, upto: Position, page: int = _PAGE
+    ) -> AsyncIterator[Sequence[ChunkPoint]]:
+        """See ``IndexScan.chunks_between``."""
+        match = Filter(must=[empty(KIND), number(PLACE, gte=place(above), lte=place(upto))])
+        async for found in self._walk("look for chunks written lately", match, page):
+            points = (read_chunk(point.payload) for point in found)
+            yield [point for point in points if above < point.position <= upto]
 
     async def tables(self) -> Sequence[TableState]:
         """See ``IndexScan.tables``."""

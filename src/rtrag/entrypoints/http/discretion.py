@@ -29,6 +29,8 @@ _IN_SHORT = {  # how a problem begins, and what anybody may know of it
     "The index is made with": "The services have different settings.",
     "Not all rows": "The tables are being copied.",
     "Since ": "No update service tells how far the index is.",
+    "What a crash may have left": "Index: cleaning up is held up, retrying.",
+    "The dead letters": "The dead letters cannot be read.",
     "Redis": "Redis does not answer.",
     "The index could not be compacted": "Index: could not be compacted.",
 }
