@@ -15,9 +15,7 @@ def decoder() -> EnvelopeDecoder:
 
 def read(decoder: EnvelopeDecoder, row: dict[str, str | None], lsn: int) -> None:
     value = json.dumps({"op": "c", "after": row, "source": {"lsn": lsn, "ts_us": 1}}).encode()
-    decoder.decode(
-        RawRecord(topic=f"{PREFIX}.public.documents", partition=0, offset=0, key=b'{"id":"a"}', value=value)
-    )
+    decoder.decode(RawRecord(topic=f"{PREFIX}.public.documents", partition=0, offset=0, key=b'{"id":"a"}', value=value))
 
 
 def test_a_row_without_a_mapped_column_breaks_its_table() -> None:
