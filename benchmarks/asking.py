@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from random import Random
 from threading import Event, Lock, Thread
 from typing import Any
+from urllib.parse import quote
 
 from benchmarks.client import Client, ServerGoneError
 from benchmarks.history import History, Observation, Shown, Tally, joined, normalized
@@ -36,7 +37,8 @@ def ask(
 
 def wait_visible(client: Client, token: str) -> None:
     """Return when a query would reflect the token. Raises UnexpectedStatusError, ServerGoneError."""
-    status, answer = client.get(f"/api/freshness?token={token}&wait_ms=60000")
+    # A key's own percent signs have to survive the address.
+    status, answer = client.get(f"/api/freshness?token={quote(token)}&wait_ms=60000")
     if status != 200:
         raise UnexpectedStatusError(f"GET /api/freshness answered {status}: {answer}")
 

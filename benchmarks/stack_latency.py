@@ -56,6 +56,7 @@ class Options:
     seconds: float
     warm_up: float
     workers: int
+    connector: Mapping[str, str]
     as_json: bool
 
 
@@ -168,7 +169,7 @@ def site(options: Options) -> Iterator[tuple[Updates, Way, Instance]]:
         updates = Updates(own.postgres_url, options.documents)
         try:
             filled = updates.fill()
-            own.connect()
+            own.connect(options.connector)
             settings = {**own.environment, "RTRAG_SOURCE__WORKERS": str(options.workers)}
             with running(Path(folder), settings) as instance:
                 first_copy_rate(instance, filled)
@@ -235,6 +236,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=60.0, help="how long to measure")
     parser.add_argument("--warm-up", type=float, default=30.0, help="seconds before that")
     parser.add_argument("--workers", type=int, default=1, help="members of the consumer group in the service")
+    parser.add_argument(
+        "--connector", action="append", default=[], metavar="KEY=VALUE", help="a setting of the connector, repeatable"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object on the last line")
     given = parser.parse_args(arguments)
     options = Options(
@@ -244,6 +248,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         seconds=given.seconds,
         warm_up=given.warm_up,
         workers=given.workers,
+        connector=dict(each.split("=", 1) for each in given.connector),
         as_json=given.json,
     )
     emit("through Debezium and Kafka", run(options), as_json=given.json)
