@@ -112,7 +112,8 @@ def spawn(folder: Path, *, port: int = 0, settings: Mapping[str, str] | None = N
         "RTRAG_HTTP__PORT": str(port),
         "RTRAG_QUERY__FRESHNESS_MAX_MS": "60000",
     }
-    environment.pop("POSTGRES_URL", None)
+    for name in ("POSTGRES_URL", "KAFKA_BOOTSTRAP_SERVERS", "QDRANT_URL", "REDIS_URL"):
+        environment.pop(name, None)  # an address that is set is used
     environment |= settings or {}
     with (folder / LOG).open("ab") as log:
         return subprocess.Popen(

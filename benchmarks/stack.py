@@ -1,6 +1,7 @@
 """A running stack (`rtrag stack up`) as the way from PostgreSQL to the index: own database, connector and topics."""
 
 import json
+import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from rtrag.entrypoints.stack.postgres import SUPERUSER
 
 CONNECTOR = Path(__file__).resolve().parents[1] / "debezium" / "connector-config-only.json"
 PATIENCE_SECONDS = 60.0
+QDRANT_URL = os.environ.get("QDRANT_URL")  # the index is on this server if there is one, else in the instance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +73,7 @@ class Way:
             "RTRAG_SOURCE__TOPIC_PREFIX": self.prefix,
             "RTRAG_SOURCE__GROUP": self.name,
             "RTRAG_SOURCE__SLOT": self.name,
+            **({"QDRANT_URL": QDRANT_URL, "RTRAG_INDEX__COLLECTION": self.name} if QDRANT_URL else {}),
         }
 
     def connect(self, changes: Mapping[str, str] | None = None) -> None:
@@ -128,6 +131,7 @@ def way(stack: Stack, tables: bytes | None = None) -> Iterator[Way]:
     finally:
         httpx.delete(f"{stack.connect_url}/connectors/{name}", timeout=PATIENCE_SECONDS)
         _delete_topics(stack, f"{name}.")
+        _delete_collections(name)
         with psycopg.connect(stack.postgres_url, autocommit=True) as admin:
             _drop_slot(admin, name)
             admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
@@ -139,6 +143,17 @@ def _delete_topics(stack: Stack, prefix: str) -> None:
     names = [name for name in client.list_topics(timeout=PATIENCE_SECONDS).topics if name.startswith(prefix)]
     for deleted in client.delete_topics(names).values() if names else ():
         deleted.result(PATIENCE_SECONDS)
+
+
+def _delete_collections(prefix: str) -> None:
+    """What was made on a Qdrant server; it may need RTRAG_INDEX__API_KEY."""
+    if QDRANT_URL is None:
+        return
+    with httpx.Client(base_url=QDRANT_URL, headers={"api-key": os.environ.get("RTRAG_INDEX__API_KEY", "")}) as server:
+        found = server.get("/collections").raise_for_status().json()["result"]["collections"]
+        for each in found:
+            if each["name"].startswith(prefix):
+                server.delete(f"/collections/{each['name']}").raise_for_status()
 
 
 def _drop_slot(admin: "psycopg.Connection[tuple[object, ...]]", name: str) -> None:

@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs 
 from benchmarks.client import Client
 from benchmarks.instance import START_SECONDS, running
 from benchmarks.report import emit, note
-from benchmarks.stack import Way, addresses, remembered_stack, way
+from benchmarks.stack import QDRANT_URL, Way, addresses, remembered_stack, way
 from benchmarks.words import Vocabulary
 
 from rtrag.adapters.kafka.consumer import ConsumerSettings, GroupConsumer
@@ -140,6 +140,7 @@ def _indexed(own: Way, documents: int, workers: int) -> float:
         **own.environment,
         "RTRAG_SOURCE__WORKERS": str(workers),
         "RTRAG_SOURCE__GROUP": f"{own.name}-{workers}",
+        **({"RTRAG_INDEX__COLLECTION": f"{own.name}-{workers}"} if QDRANT_URL else {}),
     }
     with tempfile.TemporaryDirectory(prefix="rtrag-benchmark-") as folder, running(Path(folder), settings) as instance:
         first: tuple[float, int] | None = None
