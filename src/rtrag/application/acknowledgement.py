@@ -108,6 +108,6 @@ class Acknowledgement:
             if self._healed.get(key) == position:
                 del self._healed[key]
         await capture.source.confirm(lsn, mark)
-        self._freshness.durable_lsn = lsn
+        self._freshness.durable_lsn = max(self._freshness.durable_lsn, lsn)
         self._flushed_at = time.monotonic()
         self._totals.add("flushes")

@@ -33,6 +33,7 @@ class AnswerSettings:
     wait_ms: float = 2000
     max_wait_ms: float = 60_000
     question_characters: int = 8000
+    shared_index: bool = False
 
     def seconds(self, wait_ms: float | None) -> float:
         """How long a wait of that many milliseconds may be; the usual one for None."""
@@ -135,9 +136,11 @@ class AnswerService:
         return find_collection(self._collections, question.collection)
 
     def _tables(self, collection: Collection) -> tuple[str, ...]:
-        """The tables to search: none named means all, which needs no filter."""
-        everything = {table.table for other in self._collections.values() for table in other.tables}
+        """The tables to search: none named means all, which needs no filter where all of the index is ours."""
         own = tuple(table.table for table in collection.tables)
+        if self._settings.shared_index:
+            return own
+        everything = {table.table for other in self._collections.values() for table in other.tables}
         return () if set(own) == everything else own
 
     async def _wait(self, question: Question) -> None:

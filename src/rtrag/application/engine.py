@@ -152,7 +152,7 @@ class Engine:
             yield
         finally:
             self.capture = None
-            parts.gate.connect(None)
+            parts.gate.disconnect(capture.source)
             parts.refresh.connect(None)
 
     async def _become_current(self, capture: Capture) -> None:
@@ -190,7 +190,12 @@ class Engine:
         self._problems.set("phase", problem)
 
     async def _hide_removed_tables(self, epoch: int) -> None:
-        """Raise the floor of tables that are no longer configured above everything; a later epoch may return."""
+        """Raise the floor of tables that are no longer configured above everything; a later epoch may return.
+
+        Not where processes share the index: tables that this one does not have may be another's.
+        """
+        if self._parts.shared:
+            return
         floor = Position(epoch, MAX_LSN - 1, 0)
         removed = [state for state in await self._parts.index.tables() if state.table not in self._parts.tables]
         states = [

@@ -11,7 +11,7 @@ from typing import Final
 from rtrag.application.freshness import Freshness
 from rtrag.application.problems import Problems
 from rtrag.domain.chunk import ChunkingIdentity
-from rtrag.domain.errors import TransientError
+from rtrag.domain.errors import ConfigurationError, TransientError
 from rtrag.domain.manifest import SourceState, TableState
 from rtrag.domain.position import Position
 from rtrag.ports.index import Index
@@ -64,7 +64,7 @@ class Follower:
         try:
             state = await self._index.source(self._source_name)
             known = (await self._index.records((), self._tables)).tables
-        except TransientError as error:
+        except (TransientError, ConfigurationError) as error:
             self._problems.set("index", f"The index is away: {error}")
             return
         self._problems.clear("index")

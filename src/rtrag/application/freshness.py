@@ -46,8 +46,12 @@ class Freshness:
 
     def begin(self, *, epoch: int, lsn: int, copying: bool, stale_reason: str | None) -> None:
         """A stream was opened at ``lsn``; with ``copying`` nothing is claimed until ``copied()``."""
+        if epoch != self.epoch:
+            self.applied_lsn = self.received_lsn = self.durable_lsn = 0
         self.epoch = epoch
-        self.applied_lsn = self.received_lsn = self.durable_lsn = lsn
+        # What was applied once is visible, whichever worker of this process opens its stream again.
+        self.applied_lsn, self.received_lsn = max(self.applied_lsn, lsn), max(self.received_lsn, lsn)
+        self.durable_lsn = max(self.durable_lsn, lsn)
         self._copying = copying
         self.stale_reason = stale_reason
 

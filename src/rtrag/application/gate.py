@@ -25,9 +25,14 @@ class FreshnessGate:
         self._letters = letters
         self._source: Barriers | None = None
 
-    def connect(self, source: Barriers | None) -> None:
-        """Use this source for barriers; None while there is no connection."""
+    def connect(self, source: Barriers) -> None:
+        """Use this source for barriers."""
         self._source = source
+
+    def disconnect(self, source: Barriers) -> None:
+        """The connection of this source is gone; another's stays in use."""
+        if self._source is source:
+            self._source = None
 
     async def wait(self, token: FreshnessToken, seconds: float) -> None:
         """Return when the token is satisfied.

@@ -6,16 +6,17 @@ from contextlib import AbstractAsyncContextManager
 from typing import Final
 
 from rtrag.domain.document import DocumentKey
-from rtrag.domain.errors import ServiceUnavailableError, TransientError
+from rtrag.domain.errors import RtragError, ServiceUnavailableError
 from rtrag.domain.position import Position
 from rtrag.ports.dead_letters import DeadLetter, DeadLetters
 
 FIRST_SECONDS: Final = 1.0
 LONGEST_SECONDS: Final = 30.0
+LOOK_SECONDS: Final = 5.0
 
 
 class LettersInTime:
-    """Port DeadLetters: none are known until they could be opened."""
+    """Port DeadLetters: until they could be opened none are listed, and whether a document has one raises."""
 
     def __init__(self, opening: Callable[[], AbstractAsyncContextManager[DeadLetters]]) -> None:
         self._opening = opening
@@ -28,14 +29,17 @@ class LettersInTime:
         return self._closed if self._letters is None else self._letters.trouble
 
     async def run(self) -> None:
-        """Open them, trying again until that works, and keep them open until cancelled. Raises ConfigurationError."""
+        """Open them, and again whenever that fails or they fail, until cancelled."""
         delay = FIRST_SECONDS
         while True:
             try:
                 async with self._opening() as self._letters:
-                    await asyncio.Event().wait()
-            except TransientError as error:
-                self._closed = f"The dead letters cannot be read; a token of a document that has one times out: {error}"
+                    delay = FIRST_SECONDS
+                    while True:
+                        await asyncio.sleep(LOOK_SECONDS)
+                        await self._letters.count()
+            except RtragError as error:
+                self._closed = f"The dead letters cannot be read, so tokens that depend on them are refused: {error}"
             finally:
                 self._letters = None
             await asyncio.sleep(delay)
@@ -51,7 +55,7 @@ class LettersInTime:
 
     async def open_keys(self, keys: Sequence[DocumentKey]) -> frozenset[DocumentKey]:
         """See the port."""
-        return frozenset() if self._letters is None else await self._letters.open_keys(keys)
+        return await self._opened().open_keys(keys)
 
     async def list(self, *, limit: int = 100, after: DocumentKey | None = None) -> Sequence[DeadLetter]:
         """See the port."""

@@ -15,7 +15,7 @@ from rtrag.application.stages import Stage, Times
 from rtrag.application.status import Phase, PipelineStatus
 from rtrag.application.totals import Totals
 from rtrag.application.verify import Verifier
-from rtrag.domain.errors import NotFoundError, TransientError
+from rtrag.domain.errors import NotFoundError, RtragError, TransientError
 from rtrag.domain.freshness import FreshnessToken
 from rtrag.domain.position import format_lsn
 from rtrag.ports.dead_letters import DeadLetters
@@ -137,6 +137,11 @@ class ReadingOperations:
         watched, freshness = self._watched, self._watched.freshness
         problems = watched.problems.all()
         warnings = [text for text in (watched.follower.warning, watched.letters.trouble) if text is not None]
+        try:
+            letters = await watched.letters.count()
+        except RtragError as error:  # questions are answered all the same
+            letters = 0
+            warnings.append(f"The dead letters cannot be read: {error}")
         return PipelineStatus(
             phase="starting" if problems else "live",
             ready=not problems,
@@ -148,7 +153,7 @@ class ReadingOperations:
             lag_ms=freshness.as_of().lag_ms,
             counts=await watched.index.counts(),
             copying=(),
-            dead_letters=await watched.letters.count(),
+            dead_letters=letters,
             slot={},
             totals={**watched.totals.snapshot(), **self._common.cache_counts()},
             model=self._common.model,

@@ -31,24 +31,30 @@ async def sweep_recent_orphans(index: Index, above: Position, durable: Position)
     """Delete those that were written above one position, up to the durable one; returns how many.
 
     Where several processes write an index, nobody knows when one of them was killed; looking at what was written
-    lately costs as much as was written.
+    lately costs as much as was written. Only chunks whose document stands in another version are swept: those of a
+    document without a manifest may be those of a repair, which writes rows below the durable position.
     """
     swept = 0
     async for page in index.chunks_between(above, durable):
-        found = await _of_page(index, page, lambda: durable)
+        found = await _of_page(index, page, None)
         await _sweep(index, found)
         swept += len(found)
     return swept
 
 
 async def _of_page(
-    index: Index, page: Sequence[ChunkPoint], durable: Callable[[], Position]
+    index: Index, page: Sequence[ChunkPoint], durable: Callable[[], Position] | None
 ) -> list[tuple[ChunkPoint, Position]]:
     records = await index.records(list({point.key for point in page}))
     found = []
     for point in page:
         manifest = records.manifests.get(point.key)
-        limit = durable() if manifest is None else manifest.position
+        if manifest is not None:
+            limit = manifest.position
+        elif durable is not None:
+            limit = durable()
+        else:
+            continue
         listed = manifest is not None and point.id in manifest.chunk_ids
         if not listed and point.position <= limit:
             found.append((point, limit))

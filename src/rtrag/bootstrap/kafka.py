@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
-from rtrag.adapters.kafka.capture import Database, KafkaCapture, Start, open_kafka_capture
+from rtrag.adapters.kafka.capture import Database, KafkaCapture, Start, open_kafka_capture, refuse_told_offsets
 from rtrag.adapters.kafka.consumer import ConsumerSettings
 from rtrag.adapters.kafka.envelope import EnvelopeDecoder, Table
 from rtrag.adapters.kafka.poison import PoisonTopic
@@ -36,11 +36,17 @@ async def open_from_kafka(
             topics=tuple(f"{source.topic_prefix}.{mapping.table}" for mapping in database.mappings),
             options=source.options,
         )
+        if not _known(recorded, source.epoch) and not _known(await core.index.source(SOURCE), source.epoch):
+            await refuse_told_offsets(consumer, source.epoch)
         poison = PoisonTopic(consumer.bootstrap_servers, source.options, source.topic_prefix)
         start = Start(state=state, recorded=recorded, copied=copied)
         decoder = _decoder(source, database)
         async with open_kafka_capture(consumer, decoder, start, _asked(database, source), poison.keep) as capture:
             yield capture
+
+
+def _known(recorded: SourceState | None, epoch: int) -> bool:
+    return recorded is not None and recorded.epoch >= epoch
 
 
 def _decoder(source: KafkaSource, database: SourceDatabase) -> EnvelopeDecoder:

@@ -93,6 +93,7 @@ def _waits(core: Core) -> AnswerSettings:
         neighbours=query.neighbours,
         wait_ms=query.freshness_wait_ms,
         max_wait_ms=query.freshness_max_ms,
+        shared_index=core.opened.shared,
     )
 
 

@@ -61,6 +61,6 @@ def _worker(core: Core, place: int) -> Worker:
         tables=core.tables,
         compact=core.opened.compact if first else None,
         withdrawn=core.opened.withdrawn if first else (),
-        shared=core.opened.shared and first,
+        shared=core.opened.shared,
     )
     return Worker(engine=Engine(parts), parts=parts)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from benchmarks.instance import kill
+from benchmarks.instance import kill, log_tail, spawn
 from benchmarks.stack import Stack as Addresses
 from benchmarks.stack import Way, way
 
@@ -50,6 +50,18 @@ def test_after_a_kill_between_flushes_everything_is_delivered_again(own: Way, tm
         assert place.totals()["events"] >= DOCUMENTS * 6
         assert state(place) == before
         assert place.differences() == []
+
+
+def test_a_new_index_is_refused_to_a_group_that_has_read_for_another(own: Way, tmp_path: Path) -> None:
+    """Else it would count as complete, with nothing of what was read before in it."""
+    group = {"RTRAG_SOURCE__GROUP": f"{own.name}-moved"}
+    (tmp_path / "first").mkdir()
+    with instance_at(own, tmp_path / "first", group) as place:
+        place.settle()
+    (tmp_path / "second").mkdir()
+    process = spawn(tmp_path / "second", settings={**own.environment, **group})
+    assert process.wait(60) == 2
+    assert "has read the topics of epoch 1 before" in log_tail(tmp_path / "second")
 
 
 async def test_a_second_delivery_writes_and_embeds_nothing(own: Way) -> None:

@@ -103,6 +103,20 @@ async def test_what_a_new_epoch_of_the_stream_does_not_bring_again_is_hidden_onc
         assert (await running.index.records((), (TABLE,))).tables[TABLE].copied_epoch == 2
 
 
+async def test_tables_that_another_process_has_in_a_shared_index_are_left_alone() -> None:
+    running = Running([ScriptedCapture(ScriptedSource())], shared=True)
+    note = Manifest(key=NOTE, position=Position(1, 5, 0))
+    await running.index.write(
+        [
+            PutTableState(state=TableState(table=NOTE.table, copied_epoch=1)),
+            SwitchManifest(manifest=note, replaces=None),
+        ]
+    )
+    async with running.run():
+        await running.until(lambda: running.engine.phase == "live")
+        assert (await running.index.records([NOTE], [NOTE.table])).tables[NOTE.table].floor is None
+
+
 async def test_what_a_killed_worker_has_left_in_a_shared_index_is_swept_once_later_changes_are_durable(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -115,10 +129,12 @@ async def test_what_a_killed_worker_has_left_in_a_shared_index_is_swept_once_lat
             id="00000000-0000-4000-8000-000000000001", key=key("a"), text="left", title="", heading_path=(),
             kind="body", filterable={}, position=Position(1, 20, 0), dense=None,
         )  # fmt: skip
-        await running.index.write([UpsertChunks(points=(left,))])
+        repaired = replace(left, id="00000000-0000-4000-8000-000000000002", key=key("not yet switched to"))
+        await running.index.write([UpsertChunks(points=(left, repaired))])
         source.commit(30, upsert(30, "a", "newer"))
         await running.until(lambda: left.id not in running.index._chunks)
         assert await running.bench.content("a") == "newer"
+        assert repaired.id in running.index._chunks, "a repair is about to list it"
 
 
 async def test_a_stream_that_breaks_off_at_once_is_opened_again_with_growing_delays() -> None:

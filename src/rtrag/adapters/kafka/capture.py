@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -98,8 +98,7 @@ async def open_kafka_capture(
         yield KafkaCapture(opening, source, database, watermark)
     finally:
         watching.cancel()
-        with suppress(asyncio.CancelledError):
-            await watching
+        await asyncio.gather(watching, return_exceptions=True)
         await consumer.close()
 
 
@@ -110,10 +109,7 @@ def decide_opening(start: Start) -> SourceOpening:
     """
     state, recorded = start.state, start.recorded
     if recorded is not None:
-        fix = (
-            f"give the connector a topic.prefix that ends in {recorded.epoch + 1} and a new slot, and set the same "
-            "prefix here (RTRAG_SOURCE__TOPIC_PREFIX)"
-        )
+        fix = _new_epoch(recorded.epoch)
         if state.epoch < recorded.epoch:
             raise ConfigurationError(
                 f"The topic prefix names epoch {state.epoch}, but the index is at epoch {recorded.epoch}: older "
@@ -130,6 +126,34 @@ def decide_opening(start: Start) -> SourceOpening:
     late = sorted(table for table, epoch in start.copied.items() if epoch != state.epoch)
     if not late:
         return SourceOpening(state=state, copy=False, reason=None)
+    if len(late) < len(start.copied):
+        raise ConfigurationError(
+            f"{', '.join(late)} joined in epoch {state.epoch}, whose rows have come already: Debezium sends no old "
+            "rows of a table that is added.",
+            fix=_new_epoch(state.epoch),
+        )
     lost = recorded is not None and recorded.epoch != state.epoch
     reason = f"epoch {state.epoch} begins: not all rows of {', '.join(late)} have come yet"
     return SourceOpening(state=state, copy=True, reason=reason, lost=lost)
+
+
+async def refuse_told_offsets(settings: ConsumerSettings, epoch: int) -> None:
+    """For an index in which nothing of this epoch is recorded: a group that has read its topics did so for another one.
+
+    Raises ConfigurationError if the group has told offsets, ServiceUnavailableError if Kafka does not answer.
+    """
+    ends = TopicEnds(settings.bootstrap_servers, settings.options)
+    if await ends.told_by(settings.group, settings.topics):
+        raise ConfigurationError(
+            f"The index is new, but the group {settings.group!r} has read the topics of epoch {epoch} before, for an "
+            "index that is gone: what it has read would be missing.",
+            fix="give the group another name (RTRAG_SOURCE__GROUP), so that the topics are read from their beginning; "
+            f"if records were removed from them meanwhile, {_new_epoch(epoch)}",
+        )
+
+
+def _new_epoch(epoch: int) -> str:
+    return (
+        f"give the connector a topic.prefix that ends in {epoch + 1} and a new slot, and set the same prefix here "
+        "(RTRAG_SOURCE__TOPIC_PREFIX)"
+    )

@@ -18,7 +18,7 @@ from typing import Final, TypeVar
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
 
 from rtrag.adapters.kafka.clients import Complaints, made
-from rtrag.adapters.kafka.errors import NOT_OURS, error_of, failure_of, removed
+from rtrag.adapters.kafka.errors import MISSING_TOPIC, NOT_OURS, error_of, failure_of, removed
 from rtrag.adapters.kafka.messages import record_of
 from rtrag.adapters.kafka.progress import Offsets, Partition
 from rtrag.adapters.kafka.records import RawRecord
@@ -32,6 +32,7 @@ REQUEST_SECONDS: Final = 10.0
 _AT_ONCE: Final = 500
 _DEFAULTS: Final[Mapping[str, int]] = {
     "session.timeout.ms": 10_000,  # so long nobody reads the partitions of a member that was killed
+    "topic.metadata.refresh.interval.ms": 5_000,  # how soon a topic is found that was made meanwhile
     "fetch.wait.max.ms": 100,
     "fetch.queue.backoff.ms": 20,
     "queued.max.messages.kbytes": 32_768,
@@ -112,19 +113,23 @@ class GroupConsumer:
                 self._arrived.set()
         return taken
 
-    async def commit(self, offsets: Offsets) -> None:
-        """Tell the group. Raises ServiceUnavailableError; partitions that others own now are passed over."""
+    async def commit(self, offsets: Offsets) -> bool:
+        """Tell the group; False where it did not take them because it is dividing its partitions anew: tell them again.
+
+        Partitions that others own now are passed over. Raises ServiceUnavailableError.
+        """
         owned = self.assigned
         mine = [TopicPartition(topic, number, offset) for (topic, number), offset in offsets.items()
                 if (topic, number) in owned]  # fmt: skip
         if not mine:
-            return
+            return True
         try:
             await self._between_polls(lambda: self._consumer.commit(offsets=mine, asynchronous=False))
         except KafkaException as exc:
             if error_of(exc).code() in NOT_OURS:
-                return  # whoever has the partitions now reads the same again
+                return False
             raise ServiceUnavailableError(f"Kafka did not take the offsets: {error_of(exc).str()}") from exc
+        return True
 
     async def told(self, partitions: Sequence[Partition]) -> Offsets:
         """What the group has told of partitions, whoever reads them; 0 where nothing."""
@@ -183,6 +188,9 @@ class GroupConsumer:
         error = message.error()
         if error is None:
             return False
+        if error.code() in MISSING_TOPIC:  # it is made with the first row; other tables go on meanwhile
+            _log.info("no_topic_yet topic=%r", message.topic() or error.str())
+            return True
         raise failure_of(error, message)
 
     def _assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:

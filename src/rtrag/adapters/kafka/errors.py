@@ -39,12 +39,6 @@ def error_of(exception: KafkaException) -> KafkaError:
 
 def failure_of(error: KafkaError, message: Message | None = None) -> RtragError:
     """What to raise for an error that polling brought: ConfigurationError or SourceInterruptedError."""
-    topic = message.topic() if message is not None else None
-    if error.code() in MISSING_TOPIC:
-        return SourceInterruptedError(
-            f"Kafka has no topic {topic or error.str()!r} yet: it is made with the first row that the connector sends. "
-            "Is the connector there? `rtrag debezium status` tells."
-        )
     if error.code() in REFUSED:
         return ConfigurationError(
             f"Kafka does not let this client in: {error.str()}.",

@@ -75,7 +75,9 @@ class Progress:
             return {each: self._untold.pop(each) for each in partitions if each in self._untold}
 
     def aim(self, goal: Goal) -> None:
-        """Watch for a goal; goals come in the order of their LSNs."""
+        """Watch for a goal; goals come in the order of their LSNs. The next one and the newest are enough."""
+        if len(self._goals) > 1:
+            self._goals.pop()
         self._goals.append(goal)
 
     def reached(self, starts: Offsets, told: Offsets) -> Goal | None:

@@ -56,8 +56,8 @@ class KafkaChangeSource:
     async def confirm(self, lsn: int, mark: int) -> None:  # noqa: ARG002 - the slot is Debezium's to confirm
         """See ChangeSource."""
         offsets = self._progress.durable(mark)
-        await self._consumer.commit(offsets)
-        self._progress.told(offsets)
+        if await self._consumer.commit(offsets):
+            self._progress.told(offsets)
 
     async def barrier(self) -> int:
         """See ChangeSource. Takes a second or two: Debezium has to tell the server what Kafka has for good."""

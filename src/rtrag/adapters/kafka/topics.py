@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from confluent_kafka import KafkaException, TopicPartition, admin
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition, admin
 
 from rtrag.adapters.kafka.clients import Complaints, made
 from rtrag.adapters.kafka.errors import MISSING_TOPIC, error_of
@@ -24,6 +24,22 @@ class TopicEnds:
     async def of(self, topics: Sequence[str]) -> Mapping[Partition, tuple[int, int]]:
         """First and next offset of every partition. Raises ServiceUnavailableError."""
         return await asyncio.to_thread(self._of, topics)
+
+    async def told_by(self, group: str, topics: Sequence[str]) -> bool:
+        """Whether a group has told an offset of any of these topics. Raises ServiceUnavailableError."""
+        return await asyncio.to_thread(self._told_by, group, topics)
+
+    def _told_by(self, group: str, topics: Sequence[str]) -> bool:
+        try:
+            asked = self._admin.list_consumer_group_offsets(
+                [ConsumerGroupTopicPartitions(group)], request_timeout=_REQUEST_SECONDS
+            )
+            found = asked[group].result().topic_partitions or []
+        except KafkaException as exc:
+            if error_of(exc).code() == KafkaError.GROUP_ID_NOT_FOUND:
+                return False
+            raise ServiceUnavailableError(f"Kafka did not tell the group's offsets: {error_of(exc).str()}") from exc
+        return any(each.topic in topics and each.offset >= 0 for each in found)
 
     def _of(self, topics: Sequence[str]) -> Mapping[Partition, tuple[int, int]]:
         try:

@@ -18,12 +18,13 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from rtrag.adapters.kafka.progress import Goal, Partition
-from rtrag.domain.errors import ServiceUnavailableError, TransientError
+from rtrag.domain.errors import RtragError, ServiceUnavailableError
 
 _POLL_SECONDS: Final = 0.05
 _REST_SECONDS: Final = 1.0
 _PATIENCE_SECONDS: Final = 10.0
 _LOOK_SECONDS: Final = 2.0
+_NO_SLOT: Final = "The connector's replication slot does not exist"
 _log = logging.getLogger(__name__)
 
 
@@ -72,6 +73,9 @@ class Watermark:
         Raises TransientError while the database is away.
         """
         taken = time.monotonic()
+        if await self._server.confirmed() is None:
+            # A slot that is made later begins confirmed past this point, though nothing of it is in Kafka.
+            raise ServiceUnavailableError(_NO_SLOT)
         point = await self._server.point()
         self._points.append((point, taken))
         self._added.set()
@@ -110,7 +114,8 @@ class Watermark:
         """A goal for the highest point that the slot is confirmed past, if there is one."""
         confirmed = await self._server.confirmed()
         if confirmed is None:
-            raise ServiceUnavailableError("The connector's replication slot does not exist")
+            self._points.clear()
+            raise ServiceUnavailableError(_NO_SLOT)
         passed = [each for each in self._points if each[0].reached <= confirmed]
         if not passed:
             return False
@@ -124,7 +129,7 @@ class Watermark:
         """Debezium confirms nothing while its broker is away: then that is what to tell."""
         try:
             await self._ends()
-        except TransientError as error:
+        except RtragError as error:
             self._note(str(error))
             return False
         return True
@@ -133,7 +138,7 @@ class Watermark:
         """Whether a step did what there was to do."""
         try:
             done = bool(await step())
-        except TransientError as error:
+        except RtragError as error:  # what needs a person now may be mended in the database meanwhile
             self._note(str(error))
             return False
         if done:

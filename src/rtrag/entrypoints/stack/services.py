@@ -33,8 +33,8 @@ def environment(stack: Stack, name: str) -> dict[str, str]:
     own = {key: value for key, value in os.environ.items() if key.startswith("RTRAG_") or key == "OPENAI_API_KEY"}
     found = {
         "RTRAG_CONFIG": str(stack.configuration(CONFIGURATION)),
-        "RTRAG_DATA_FOLDER": str(stack.folder(name)),
         **own,
+        "RTRAG_DATA_FOLDER": str(stack.folder(name)),
         "POSTGRES_URL": postgres_url(stack),
         "KAFKA_BOOTSTRAP_SERVERS": stack.address("kafka"),
         "REDIS_URL": f"redis://{stack.address('redis')}/0",

@@ -45,6 +45,12 @@ def test_a_raised_epoch_is_copied_and_says_that_history_was_lost() -> None:
     assert TABLE in str(opening.reason)
 
 
+def test_a_table_that_joins_an_epoch_whose_rows_have_come_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match=r"public\.notes joined in epoch 2") as refused:
+        decide_opening(Start(state=STATE, recorded=STATE, copied={TABLE: 2, "public.notes": 0}))
+    assert "ends in 3" in refused.value.fix
+
+
 def test_an_older_epoch_is_refused_with_the_prefix_to_set() -> None:
     with pytest.raises(ConfigurationError, match="epoch 1, but the index is at epoch 2") as refused:
         decide_opening(Start(state=replace(STATE, epoch=1), recorded=STATE, copied={TABLE: 2}))

@@ -70,9 +70,19 @@ def test_of_several_goals_the_highest_one_reached_is_given() -> None:
     progress = Progress()
     progress.aim(goal(100, {A: 1}))
     progress.aim(goal(200, {A: 2}))
-    progress.aim(goal(300, {A: 9}))
     progress.delivered({A: 4})
     assert lsn(progress.reached({A: 0}, {})) == 200
+
+
+def test_however_long_indexing_is_held_up_only_the_next_goal_and_the_newest_are_kept() -> None:
+    progress = Progress()
+    for number in range(1, 1001):
+        progress.aim(goal(number, {A: number}))
+    assert len(progress._goals) == 2
+    progress.delivered({A: 500})
+    assert lsn(progress.reached({A: 0}, {})) == 1
+    progress.delivered({A: 1000})
+    assert lsn(progress.reached({A: 0}, {})) == 1000
 
 
 def test_leaving_partitions_gives_their_durable_offsets_and_forgets_what_was_delivered() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from rtrag.adapters.kafka.progress import Goal, Partition
 from rtrag.adapters.kafka.watermark import Server, Watermark
-from rtrag.domain.errors import ServiceUnavailableError
+from rtrag.domain.errors import ConfigurationError, RtragError, ServiceUnavailableError
 
 A: Partition = ("documents", 0)
 B: Partition = ("documents", 1)
@@ -30,10 +30,11 @@ class World:
     ends: dict[Partition, tuple[int, int]] = field(default_factory=lambda: {A: (0, 3), B: (2, 2)})
     goals: list[Goal] = field(default_factory=list)
     failing: bool = False
+    failure: RtragError = field(default_factory=lambda: ServiceUnavailableError("the database is away"))
 
     async def point(self) -> Settled:
         if self.failing:
-            raise ServiceUnavailableError("the database is away")
+            raise self.failure
         self.now += 10
         return Settled(lsn=self.now, reached=self.now + 5)
 
@@ -89,12 +90,40 @@ async def test_a_barrier_is_told_when_the_database_is_away_and_later_ones_pass()
         assert await watermark.barrier() > 100
 
 
-async def test_a_slot_that_is_gone_sets_no_goal_and_holds_up_no_barrier() -> None:
+async def test_without_a_slot_there_is_no_barrier_and_no_goal() -> None:
     world = World(confirmed=None)
     async with world.watermark() as watermark:
-        first = await watermark.barrier()
-        assert await watermark.barrier() > first
+        with pytest.raises(ServiceUnavailableError, match="slot does not exist"):
+            await watermark.barrier()
         assert world.goals == []
+
+
+async def test_a_slot_that_is_made_anew_confirms_nothing_of_before() -> None:
+    """PostgreSQL begins a slot confirmed up to where its log is, though nothing of that is in Kafka."""
+    world = World(confirmed=1)
+    async with world.watermark() as watermark:
+        before = await watermark.barrier()
+        world.confirmed = None
+        while watermark.trouble is None:
+            await asyncio.sleep(0.001)
+        world.confirmed = before + 1_000
+        after = await watermark.barrier()
+        world.confirmed = after + 1_000
+        while not world.goals:
+            await asyncio.sleep(0.001)
+        assert world.goals[0].lsn > before
+
+
+async def test_a_database_that_refuses_the_login_for_a_while_ends_nothing() -> None:
+    world = World(confirmed=10_000, failing=True)
+    world.failure = ConfigurationError("password authentication failed", fix="correct it")
+    async with world.watermark() as watermark:
+        while watermark.trouble is None:
+            await asyncio.sleep(0.001)
+        world.failing = False
+        while not world.goals:
+            await asyncio.sleep(0.001)
+        assert watermark.trouble is None
 
 
 async def test_one_goal_covers_all_points_that_are_confirmed_together() -> None:
