@@ -14,7 +14,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any, Final, Literal, TypeAlias
-from urllib.parse import parse_qs, urlsplit
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
@@ -24,6 +23,7 @@ from redis.exceptions import RedisError, ResponseError
 from redis.maint_notifications import MaintNotificationsConfig
 
 from rtrag.adapters.circuit_breaker import CircuitBreaker, Pauses
+from rtrag.adapters.redis_address import FIX, place_of
 from rtrag.domain.errors import ConfigurationError
 
 Operation: TypeAlias = Literal["reads", "writes"]
@@ -32,8 +32,6 @@ DEFAULT_PREFIX: Final = "rtrag:"
 _FORM: Final = b"\x01"  # of what is stored; another form under the same key is a miss
 _CHECK_BYTES: Final = 8
 _LOOK_SECONDS: Final = 1.0
-_URL_OPTIONS: Final = ("db", "ssl_")  # others would undo the limits below
-_FIX: Final = "write REDIS_URL as redis://HOST:6379/0, rediss://:PASSWORD@HOST:6379/0 (TLS), or unix:///PATH."
 _log = logging.getLogger(__name__)
 
 
@@ -198,7 +196,7 @@ async def open_redis_cache(
 
     Raises ConfigurationError if the address is none; a server that is away is no error, here as later.
     """
-    place = _place(url)
+    place = place_of(url)
     redis = Redis(connection_pool=_pool(url, limits))
     cache = RedisCache(_Server(redis, place, limits), prefix, limits, counters or CacheCounters())
     try:
@@ -241,26 +239,8 @@ def _pool(url: str, limits: RedisLimits) -> BlockingConnectionPool:
         )
         pool.connection_class(**pool.connection_kwargs)  # options that do not exist show only here
     except (ValueError, TypeError, RedisError) as error:
-        raise ConfigurationError(f"REDIS_URL cannot be used: {error}.", fix=_FIX) from error
+        raise ConfigurationError(f"REDIS_URL cannot be used: {error}.", fix=FIX) from error
     return pool
-
-
-def _place(url: str) -> str:
-    """The server for messages, without a password. Raises ConfigurationError."""
-    try:
-        parts = urlsplit(url)
-        port = parts.port or 6379
-        options = parse_qs(parts.query, strict_parsing=bool(parts.query))
-    except ValueError as error:
-        raise ConfigurationError(f"REDIS_URL is not an address: {error}.", fix=_FIX) from error
-    if unwanted := sorted(name for name in options if not name.startswith(_URL_OPTIONS)):
-        raise ConfigurationError(f"REDIS_URL has options that are not taken: {', '.join(unwanted)}.", fix=_FIX)
-    if parts.scheme == "unix" and parts.path:
-        return f"unix:{parts.path}"
-    number = parts.path.strip("/")
-    if parts.scheme not in {"redis", "rediss"} or not (number.isdecimal() or not number):
-        raise ConfigurationError("REDIS_URL is not the address of a Redis server.", fix=_FIX)
-    return f"{parts.hostname or 'localhost'}:{port}/{number or 0}"
 
 
 def _check(name: str, value: bytes) -> bytes:
