@@ -3,10 +3,13 @@
 import asyncio
 
 import psycopg
+import pytest
 
 from integration.postgres.conftest import DOCUMENTS, Database
+from rtrag.adapters.postgres.settled import Identity
 from rtrag.adapters.postgres.source_database import SourceDatabase, open_source_database
 from rtrag.domain.document import DocumentKey
+from rtrag.domain.errors import SourceInterruptedError
 
 KEY = DocumentKey("public.documents", ("a",))
 
@@ -60,3 +63,11 @@ async def wait_until_asked(source: SourceDatabase) -> None:
     for _ in range(2):
         await source.positions.confirmed("nobodys_slot")
     await asyncio.sleep(0.1)
+
+
+async def test_another_server_behind_the_address_is_noticed_at_the_next_point(database: Database) -> None:
+    async with open_source_database(database.url, (DOCUMENTS,)) as source:
+        await source.positions.point()
+        source.positions._known = Identity(system_identifier="1", timeline=1)  # as before a failover
+        with pytest.raises(SourceInterruptedError, match="another server, or another history"):
+            await source.positions.point()

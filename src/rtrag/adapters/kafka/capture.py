@@ -90,7 +90,7 @@ async def open_kafka_capture(
         progress.aim(goal)
         consumer.wake()
 
-    watermark = Watermark(database.server, partial(ends.of, settings.topics), aim)
+    watermark = Watermark(database.server, partial(ends.of, settings.topics), aim, consumer.fail)
     source = KafkaChangeSource(consumer, decoder, progress, watermark.barrier, keep)
     consumer.start()
     watching = asyncio.create_task(watermark.run(), name="watermark")

@@ -157,7 +157,7 @@ class GroupConsumer:
                 while not self._asked.empty():
                     self._asked.get()()
         except (KafkaException, RtragError) as exc:
-            self._fail(exc if isinstance(exc, RtragError) else failure_of(error_of(exc)))
+            self.fail(exc if isinstance(exc, RtragError) else failure_of(error_of(exc)))
         finally:
             self._consumer.close()
             while not self._asked.empty():
@@ -199,7 +199,7 @@ class GroupConsumer:
             place = next(each for each in partitions if (each.topic, each.partition) == (known.topic, known.partition))
             low, _ = consumer.get_watermark_offsets(place, timeout=REQUEST_SECONDS)
             if known.offset < 0 < low or 0 <= known.offset < low:
-                self._fail(removed(place, low))
+                self.fail(removed(place, low))
             place.offset = known.offset if known.offset >= 0 else OFFSET_BEGINNING
             with self._lock:
                 self._assigned[place.topic, place.partition] = max(known.offset, low, 0)
@@ -231,7 +231,8 @@ class GroupConsumer:
             self._bytes = sum(record.size for record in self._waiting)
         self._loop.call_soon_threadsafe(self._arrived.set)
 
-    def _fail(self, error: RtragError) -> None:
+    def fail(self, error: RtragError) -> None:
+        """Stop polling for a reason; ``wait`` raises it. Called by any thread."""
         self._failure = error
         self._closing.set()
         self._loop.call_soon_threadsafe(self._arrived.set)

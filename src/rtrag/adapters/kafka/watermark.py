@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from rtrag.adapters.kafka.progress import Goal, Partition
-from rtrag.domain.errors import RtragError, ServiceUnavailableError
+from rtrag.domain.errors import RtragError, ServiceUnavailableError, SourceInterruptedError
 
 _POLL_SECONDS: Final = 0.05
 _REST_SECONDS: Final = 1.0
@@ -54,10 +54,13 @@ class Watermark:
         server: Server,
         ends: Callable[[], Awaitable[Mapping[Partition, tuple[int, int]]]],
         aim: Callable[[Goal], None],
+        interrupt: Callable[[SourceInterruptedError], None],
     ) -> None:
+        """``interrupt`` ends the stream, which has to be opened again."""
         self._server = server
         self._ends = ends
         self._aim = aim
+        self._interrupt = interrupt
         self._points: list[tuple[Point, float]] = []  # not confirmed yet, each with the moment it was asked for
         self._added = asyncio.Event()
         self._trouble: str | None = None
@@ -138,6 +141,9 @@ class Watermark:
         """Whether a step did what there was to do."""
         try:
             done = bool(await step())
+        except SourceInterruptedError as error:
+            self._interrupt(error)
+            return False
         except RtragError as error:  # what needs a person now may be mended in the database meanwhile
             self._note(str(error))
             return False

@@ -13,7 +13,7 @@ from rtrag.adapters.postgres.connection import Connection, Reconnecting, rows
 from rtrag.adapters.postgres.rows import PostgresRowReader
 from rtrag.adapters.postgres.slot import slot_status
 from rtrag.domain.document import DocumentKey
-from rtrag.domain.errors import ServiceUnavailableError
+from rtrag.domain.errors import ServiceUnavailableError, SourceInterruptedError
 from rtrag.domain.position import parse_lsn
 from rtrag.ports.changes import RowRead
 
@@ -51,18 +51,30 @@ class SettledPositions:
 
     def __init__(self, connection: Reconnecting) -> None:
         self._connection = connection
+        self._known: Identity | None = None
 
     async def identity(self) -> Identity:
-        """The server behind the URL. Raises ConfigurationError or ServiceUnavailableError."""
+        """The server behind the URL. Raises ConfigurationError or ServiceUnavailableError.
+
+        SourceInterruptedError if it is another one than at first: a failover does not end a stream from a broker.
+        """
         ((system, timeline),) = await rows(await self._connection.get(), _IDENTITY, doing="asking which server it is")
-        return Identity(system_identifier=system, timeline=int(timeline))
+        found = Identity(system_identifier=system, timeline=int(timeline))
+        self._known = self._known or found
+        if found != self._known:
+            raise SourceInterruptedError(
+                f"PostgreSQL is another server, or another history of it, than when the stream was opened: {found}, "
+                f"before {self._known}"
+            )
+        return found
 
     async def point(self) -> SettledPoint:
         """A settled point at or above all that was committed before the call.
 
         Ends with a message in the log, which brings the reader of the slot past it however idle the tables are.
-        Raises ServiceUnavailableError when a transaction stays open for too long.
+        Raises ServiceUnavailableError when a transaction stays open for too long, and what ``identity`` raises.
         """
+        await self.identity()
         connection = await self._connection.get()
         lsn = await settle(connection)
         ((reached,),) = await rows(connection, _MESSAGE, doing="writing a message into the log")

@@ -9,7 +9,7 @@ import pytest
 
 from rtrag.adapters.kafka.progress import Goal, Partition
 from rtrag.adapters.kafka.watermark import Server, Watermark
-from rtrag.domain.errors import ConfigurationError, RtragError, ServiceUnavailableError
+from rtrag.domain.errors import ConfigurationError, RtragError, ServiceUnavailableError, SourceInterruptedError
 
 A: Partition = ("documents", 0)
 B: Partition = ("documents", 1)
@@ -30,6 +30,7 @@ class World:
     ends: dict[Partition, tuple[int, int]] = field(default_factory=lambda: {A: (0, 3), B: (2, 2)})
     goals: list[Goal] = field(default_factory=list)
     failing: bool = False
+    interruptions: list[RtragError] = field(default_factory=list)
     failure: RtragError = field(default_factory=lambda: ServiceUnavailableError("the database is away"))
 
     async def point(self) -> Settled:
@@ -47,7 +48,7 @@ class World:
     @asynccontextmanager
     async def watermark(self) -> AsyncIterator[Watermark]:
         server = Server(point=self.point, confirmed=self.confirmed_lsn)
-        watermark = Watermark(server, self.ends_now, self.goals.append)
+        watermark = Watermark(server, self.ends_now, self.goals.append, self.interruptions.append)
         running = asyncio.create_task(watermark.run())
         try:
             async with asyncio.timeout(10):
@@ -112,6 +113,15 @@ async def test_a_slot_that_is_made_anew_confirms_nothing_of_before() -> None:
         while not world.goals:
             await asyncio.sleep(0.001)
         assert world.goals[0].lsn > before
+
+
+async def test_another_history_of_the_database_ends_the_stream() -> None:
+    world = World(confirmed=10_000, failing=True, failure=SourceInterruptedError("timeline 2, before 1"))
+    async with world.watermark():
+        while not world.interruptions:
+            await asyncio.sleep(0.001)
+    assert world.interruptions[0] is world.failure
+    assert world.goals == []
 
 
 async def test_a_database_that_refuses_the_login_for_a_while_ends_nothing() -> None:
