@@ -124,7 +124,8 @@ async def check_identity(core: Core) -> None:
             f"The index in {core.opened.place} was made with model {recorded.identity.model_id!r} "
             f"(chunking {recorded.identity.chunker_version}); now {identity.model_id!r} (chunking "
             f"{identity.chunker_version}) is configured, whose vectors do not compare.",
-            fix="go back to the former setting, or delete what is there: the next start indexes all documents anew.",
+            fix="go back to the former setting, or delete what is there: the next start indexes all documents anew "
+            "(with changes from Kafka, for a group of another name, RTRAG_SOURCE__GROUP).",
         )
 
 

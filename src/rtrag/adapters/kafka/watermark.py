@@ -107,9 +107,8 @@ class Watermark:
                 waited = time.monotonic()
                 continue
             silent = time.monotonic() - waited
-            if silent > _LOOK_SECONDS and not await self._kafka_answers():
-                continue
-            if silent > _PATIENCE_SECONDS:
+            answers = silent <= _LOOK_SECONDS or await self._kafka_answers()
+            if answers and silent > _PATIENCE_SECONDS:
                 self._note("Debezium does not confirm what the server wrote: it copies tables, or it does not run")
             await asyncio.sleep(_POLL_SECONDS)
 

@@ -157,7 +157,8 @@ class CollectionOpener:
         raise ConfigurationError(
             f"The collection {self._settings.collection!r} on the Qdrant server at {self._errors.server} was made "
             f"{made} ({details}).",
-            fix="Go back to those settings, or choose another name for the collection: it is filled from the tables.",
+            fix="Go back to those settings, or choose another name for the collection, which is filled anew (with "
+            "changes from Kafka, for a group of another name as well).",
         )
 
 

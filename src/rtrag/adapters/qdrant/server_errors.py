@@ -83,7 +83,8 @@ class ServerErrors:
         if status == _NOT_FOUND:
             return ServiceUnavailableError(
                 f"The Qdrant server at {self.server} could not {action}, something is missing there: {said} "
-                "If the collection was deleted, start again: it is made anew and filled from the tables."
+                "If the collection was deleted, start again: it is made anew and filled again (with changes from "
+                "Kafka, for a group of another name)."
             )
         if status in _BUSY or status >= _SERVER_ERROR:
             return self._away(f"it answered {status}: {said}", action)
